@@ -1,0 +1,1 @@
+//! The auditor's reads and its own tables

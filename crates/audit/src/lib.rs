@@ -1,0 +1,1 @@
+//! The auditor's checks, pure, over plain rows

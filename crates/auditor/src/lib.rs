@@ -1,0 +1,1 @@
+//! Proves, again and again, that the books balance

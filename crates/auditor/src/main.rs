@@ -1,0 +1,3 @@
+//! Proves, again and again, that the books balance
+
+fn main() {}

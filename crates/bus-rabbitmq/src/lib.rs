@@ -1,0 +1,1 @@
+//! Topology, confirmed publish and consumption over RabbitMQ

@@ -1,0 +1,3 @@
+//! countersign: what an operator types
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Verifies, claims and publishes webhooks

@@ -1,0 +1,3 @@
+//! Verifies, claims and publishes webhooks
+
+fn main() {}

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
+mod account;
+mod id;
+mod movement;
+mod posting;
+mod reason;
+mod transaction;
+
+pub use account::{Account, AccountInvalid};
+pub use id::{
+    EventId, EventKey, EventType, IdInvalid, Livemode, ObjectId, Provider, ProviderAccount, Source, TraceId,
+    UnixMillis,
+};
+pub use movement::{Movement, MovementDigest, MovementKey, MovementKind, Part};
+pub use posting::{PostError, PostingTable, TableInvalid};
+pub use reason::{Outcome, Reason};
+pub use transaction::{Entry, Imbalance, Transaction};

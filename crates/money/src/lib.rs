@@ -1,0 +1,8 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
+mod amount;
+mod currency;
+
+pub use amount::{Amount, AmountError, Decimal};
+pub use currency::{Currency, CurrencyUnknown};

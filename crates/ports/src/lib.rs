@@ -1,0 +1,22 @@
+#![doc = include_str!("../README.md")]
+
+mod books;
+mod bus;
+mod handle;
+mod replay;
+mod trace;
+
+pub use books::{
+    Books, BooksError, Decision, DeliveryRecord, EventRecord, Filing, Record, Recorded, Settlement,
+};
+pub use bus::{
+    Bus, BusUnavailable, Delivery, DeliveryTag, Headers, Linger, NotConfirmed, Outgoing, Queue, Subscription,
+    header,
+};
+pub use futures_util::future::BoxFuture;
+pub use handle::{Executor, Handle, Task};
+pub use replay::{
+    Age, Ask, Claim, ClaimRecord, ClaimState, ClaimTimes, Held, Judgement, OwnerToken, Promotion, Replay,
+    ReplayUnavailable, Settled, StoredResult,
+};
+pub use trace::TraceContext;

@@ -1,0 +1,1 @@
+//! Books what the bus delivers, once

@@ -1,0 +1,3 @@
+//! Books what the bus delivers, once
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Claims on events, sealed, in Redis

@@ -1,0 +1,1 @@
+//! Configuration, telemetry, shutdown, admin listener, clock

@@ -1,0 +1,1 @@
+//! `bus`: see the module above.

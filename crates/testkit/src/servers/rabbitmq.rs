@@ -1,0 +1,1 @@
+//! `rabbitmq`: see the module above.
