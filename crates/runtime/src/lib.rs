@@ -1,1 +1,13 @@
-//! Configuration, telemetry, shutdown, admin listener, clock
+#![doc = include_str!("../README.md")]
+
+pub mod admin;
+pub mod config;
+mod executor;
+mod stop;
+pub mod telemetry;
+
+pub use executor::TokioExecutor;
+pub use stop::Stop;
+
+/// Exit code of a refused configuration or command line (EX_USAGE of sysexits.h).
+pub const EXIT_USAGE: u8 = 64;

@@ -1,0 +1,77 @@
+//! The admin listener: `/livez`, `/readyz`, `/metrics`, apart from the public one.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix_web::dev::Server;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{App, HttpResponse, HttpServer, web};
+use ports::BoxFuture;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use serde_json::{Map, Value, json};
+
+/// One dependency and whether it answers; the text says what is wrong, without secrets.
+pub type Dependency = (&'static str, Result<(), String>);
+
+/// Asks the dependencies.
+pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<Dependency>> + Send + Sync>;
+
+/// The metrics of a service, registered once at start.
+pub type Metrics = Arc<Mutex<Registry>>;
+
+/// A bound admin listener.
+#[derive(Debug)]
+pub struct Admin {
+    /// Where it listens; the port is the real one also when 0 was asked for.
+    pub address: SocketAddr,
+    listener: TcpListener,
+}
+
+impl Admin {
+    /// Binds.
+    pub fn bind(address: SocketAddr) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        Ok(Self { address: listener.local_addr()?, listener })
+    }
+
+    /// Starts serving on one worker; await or spawn the server, stop it by its handle.
+    pub fn serve(self, registry: Registry, readiness: Readiness) -> std::io::Result<Server> {
+        let metrics: Metrics = Arc::new(Mutex::new(registry));
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(web::Data::new(Arc::clone(&metrics)))
+                .app_data(web::Data::new(Arc::clone(&readiness)))
+                .route("/livez", web::get().to(livez))
+                .route("/readyz", web::get().to(readyz))
+                .route("/metrics", web::get().to(metrics_text))
+        });
+        Ok(server.workers(1).disable_signals().shutdown_timeout(1).listen(self.listener)?.run())
+    }
+}
+
+async fn livez() -> HttpResponse {
+    HttpResponse::Ok().body("ok\n")
+}
+
+async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
+    let dependencies = readiness().await;
+    let ready = dependencies.iter().all(|(_, state)| state.is_ok());
+    let details: Map<String, Value> = dependencies
+        .into_iter()
+        .map(|(name, state)| (name.to_owned(), Value::from(state.err().unwrap_or_else(|| "ok".to_owned()))))
+        .collect();
+    let body = json!({ "ready": ready, "dependencies": details });
+    if ready { HttpResponse::Ok().json(body) } else { HttpResponse::ServiceUnavailable().json(body) }
+}
+
+async fn metrics_text(metrics: web::Data<Metrics>) -> HttpResponse {
+    let mut text = String::new();
+    let registry = metrics.lock().unwrap_or_else(PoisonError::into_inner);
+    match encode(&mut text, &registry) {
+        Ok(()) => HttpResponse::Ok()
+            .insert_header((CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8"))
+            .body(text),
+        Err(error) => HttpResponse::InternalServerError().body(error.to_string()),
+    }
+}

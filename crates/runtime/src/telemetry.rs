@@ -1,0 +1,79 @@
+//! Logs and traces.
+
+use std::io::IsTerminal as _;
+
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceState, TracerProvider as _,
+};
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use ports::TraceContext;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+/// What is logged when `RUST_LOG` is not set. lapin would log every returned message with its payload.
+const DEFAULT_FILTER: &str = "info,lapin=warn,lapin::returned_messages=off,actix_server=warn,actix_http=off";
+
+/// Keeps telemetry alive; dropping it flushes what is left.
+#[derive(Debug)]
+pub struct Guard(SdkTracerProvider);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.shutdown() {
+            tracing::debug!(%error, "Telemetry did not shut down in order");
+        }
+    }
+}
+
+/// Starts logs on standard error (JSON unless it is a terminal) and trace ids for every span.
+pub fn start(service: &'static str) -> Guard {
+    let provider = SdkTracerProvider::builder().build();
+    let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer(service));
+    let filter = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = if std::io::stderr().is_terminal() {
+        lines.with_filter(filter()).boxed()
+    } else {
+        lines.json().flatten_event(true).with_span_list(false).with_filter(filter()).boxed()
+    };
+    let registry = tracing_subscriber::registry().with(lines).with(traces.with_filter(filter()));
+    if registry.try_init().is_err() {
+        tracing::debug!("telemetry was started before");
+    }
+    Guard(provider)
+}
+
+/// The trace context of the current span, to send beside a message.
+pub fn current_trace() -> Option<TraceContext> {
+    trace_of(&tracing::Span::current())
+}
+
+/// The trace context of a span, to send beside a message.
+pub fn trace_of(span: &tracing::Span) -> Option<TraceContext> {
+    let context = span.context();
+    let context = context.span().span_context().clone();
+    let flags = context.trace_flags().to_u8();
+    let traceparent = format!("00-{}-{}-{flags:02x}", context.trace_id(), context.span_id());
+    TraceContext::parse(&traceparent, None)
+}
+
+/// Makes `span` a child of the context that came beside a message of our own bus.
+pub fn adopt(span: &tracing::Span, trace: &TraceContext) {
+    let mut fields = trace.traceparent().split('-').skip(1);
+    let (Some(trace_id), Some(span_id), Some(flags)) = (fields.next(), fields.next(), fields.next()) else {
+        return;
+    };
+    let (Ok(trace_id), Ok(span_id)) =
+        (opentelemetry::trace::TraceId::from_hex(trace_id), SpanId::from_hex(span_id))
+    else {
+        return;
+    };
+    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).unwrap_or(0));
+    let remote = SpanContext::new(trace_id, span_id, flags, true, TraceState::NONE);
+    let parent = opentelemetry::Context::new().with_remote_span_context(remote);
+    if let Err(error) = span.set_parent(parent) {
+        tracing::debug!(%error, "the span keeps no parent");
+    }
+}
