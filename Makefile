@@ -1,0 +1,41 @@
+# Every target says what it does in `make help`. The work is in deploy/dev/.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.PHONY: help up down demo test check lint
+
+core := money signature ledger audit provider wire ports
+run_tests := $(if $(shell type -P cargo-nextest),nextest run,test)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+up: ## the whole system, left running in the background
+	@deploy/dev/up.sh
+
+down: ## stop what `make up` started
+	@deploy/dev/down.sh
+
+demo: ## from nothing to a balanced ledger: real signed events, a duplicate, a forgery, the auditor's verdict
+	@deploy/dev/demo.sh
+
+test: ## every test, on real servers, and the demo
+	@deploy/dev/servers.sh status >/dev/null || {
+		trap 'deploy/dev/servers.sh stop' EXIT
+		deploy/dev/servers.sh start
+	}
+	eval "$$(deploy/dev/servers.sh env)"
+	cargo $(run_tests) --locked --workspace
+	$(if $(findstring nextest,$(run_tests)),cargo test --doc --locked --workspace)
+	deploy/dev/demo.sh
+
+check: ## what needs no servers, within a minute: format, clippy, pure tests
+	@cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo $(run_tests) --locked $(core:%=-p countersign-%)
+	cargo $(run_tests) --locked -p countersign-tests --test house
+
+lint: ## format, clippy, documentation, shell scripts, the rules of the house
+	@deploy/dev/lint.sh
