@@ -1,3 +1,20 @@
-//! Verifies, claims and publishes webhooks
+//! `countersign-ingress`: verifies, claims and publishes webhooks.
 
-fn main() {}
+use std::process::ExitCode;
+
+use ingress::{App, Config};
+use runtime::service;
+
+const SERVICE: &str = "countersign-ingress";
+
+fn main() -> ExitCode {
+    let config = match service::configuration(SERVICE, Config::read) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    service::serve(SERVICE, config.drain, async |handle, tasks, stop| {
+        let app = App::bind(config, handle, tasks)?;
+        tracing::info!(address = %app.address, admin = %app.admin_address, "Listening");
+        app.run(stop).await
+    })
+}

@@ -13,7 +13,7 @@ pub use id::{
     EventId, EventKey, EventType, IdInvalid, Livemode, ObjectId, Provider, ProviderAccount, Source, TraceId,
     UnixMillis,
 };
-pub use movement::{Movement, MovementDigest, MovementKey, MovementKind, Part};
+pub use movement::{Movement, MovementDigest, MovementKey, MovementKind, Part, content_digest};
 pub use posting::{PostError, PostingTable, TableInvalid};
 pub use reason::{Outcome, Reason};
 pub use transaction::{Entry, Imbalance, Transaction};

@@ -98,6 +98,11 @@ impl MovementDigest {
     pub const VERSION: u8 = 1;
 }
 
+/// SHA-256 of some bytes, to know them by.
+pub fn content_digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
 impl fmt::Debug for MovementDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&data_encoding::HEXLOWER.encode(&self.0))

@@ -1,3 +1,20 @@
-//! Books what the bus delivers, once
+//! `countersign-processor`: books what the bus delivers, once.
 
-fn main() {}
+use std::process::ExitCode;
+
+use processor::{App, Config};
+use runtime::service;
+
+const SERVICE: &str = "countersign-processor";
+
+fn main() -> ExitCode {
+    let config = match service::configuration(SERVICE, Config::read) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    service::serve(SERVICE, config.drain, async |handle, tasks, stop| {
+        let app = App::bind(config, handle, tasks)?;
+        tracing::info!(admin = %app.admin_address, "Listening");
+        app.run(stop).await
+    })
+}

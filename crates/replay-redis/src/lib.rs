@@ -1,1 +1,12 @@
-//! Claims on events, sealed, in Redis
+#![doc = include_str!("../README.md")]
+
+mod breaker;
+mod commands;
+mod key;
+mod record;
+mod replay;
+mod seal;
+mod settings;
+
+pub use replay::RedisReplay;
+pub use settings::{Settings, SettingsInvalid};

@@ -1,15 +1,17 @@
 //! The admin listener: `/livez`, `/readyz`, `/metrics`, apart from the public one.
 
+use core::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use actix_web::dev::Server;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use ports::BoxFuture;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
+use tokio::task::JoinHandle;
 
 /// One dependency and whether it answers; the text says what is wrong, without secrets.
 pub type Dependency = (&'static str, Result<(), String>);
@@ -35,8 +37,8 @@ impl Admin {
         Ok(Self { address: listener.local_addr()?, listener })
     }
 
-    /// Starts serving on one worker; await or spawn the server, stop it by its handle.
-    pub fn serve(self, registry: Registry, readiness: Readiness) -> std::io::Result<Server> {
+    /// Serves on one worker, in a task of the current runtime.
+    pub fn serve(self, registry: Registry, readiness: Readiness) -> std::io::Result<Serving> {
         let metrics: Metrics = Arc::new(Mutex::new(registry));
         let server = HttpServer::new(move || {
             App::new()
@@ -46,7 +48,42 @@ impl Admin {
                 .route("/readyz", web::get().to(readyz))
                 .route("/metrics", web::get().to(metrics_text))
         });
-        Ok(server.workers(1).disable_signals().shutdown_timeout(1).listen(self.listener)?.run())
+        Ok(Serving::spawn(
+            server.workers(1).disable_signals().shutdown_timeout(1).listen(self.listener)?.run(),
+        ))
+    }
+}
+
+/// A listener being served.
+pub struct Serving {
+    handle: ServerHandle,
+    ended: JoinHandle<std::io::Result<()>>,
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Serving")
+    }
+}
+
+impl Serving {
+    /// Serves in a task of the current runtime.
+    pub fn spawn(server: Server) -> Self {
+        Self { handle: server.handle(), ended: tokio::runtime::Handle::current().spawn(server) }
+    }
+
+    /// Completes when serving ends by itself, which it should not.
+    pub async fn failed(&mut self) -> std::io::Error {
+        match (&mut self.ended).await {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) => std::io::Error::other("the listener ended by itself"),
+            Err(panicked) => std::io::Error::other(panicked),
+        }
+    }
+
+    /// Takes no new connection and waits for the requests in hand, as long as the server's shutdown timeout.
+    pub async fn stop(&self) {
+        self.handle.stop(true).await;
     }
 }
 

@@ -29,10 +29,11 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// A configuration being read. Ask it for sections, then call `finish`.
+/// A configuration being read. Ask it for sections, then call `finish`: what was read holds only if it says `Ok`.
 #[derive(Debug)]
 pub struct Document {
     root: Table,
+    folder: PathBuf,
     overridden: BTreeSet<String>,
     problems: Vec<String>,
 }
@@ -42,6 +43,7 @@ pub struct Document {
 pub struct Section<'d> {
     path: String,
     table: Table,
+    folder: &'d Path,
     overridden: &'d BTreeSet<String>,
     problems: &'d mut Vec<String>,
 }
@@ -56,10 +58,10 @@ pub enum SecretRef {
 }
 
 impl SecretRef {
-    /// Reads a reference; `None` for a text that is none.
-    pub fn parse(text: &str) -> Option<Self> {
+    /// Reads a reference; `None` for a text that is none. A relative path is meant from `folder` on.
+    pub fn parse(text: &str, folder: &Path) -> Option<Self> {
         match text.split_once(':')? {
-            ("file", path) if !path.is_empty() => Some(Self::File(path.into())),
+            ("file", path) if !path.is_empty() => Some(Self::File(folder.join(path))),
             ("env", name) if !name.is_empty() => Some(Self::Env(name.to_owned())),
             _ => None,
         }
@@ -99,13 +101,18 @@ impl Document {
             named.ok_or_else(|| Problems(vec![format!("{FILE_VARIABLE} names no configuration file")]))?;
         let text = std::fs::read_to_string(&path)
             .map_err(|error| Problems(vec![format!("{}: {error}", path.display())]))?;
-        Self::parse(&text, std::env::vars())
+        Self::parse(&text, path.parent().unwrap_or(Path::new("")), std::env::vars())
     }
 
-    /// Reads a text and lays these variables over it.
-    pub fn parse(text: &str, variables: impl Iterator<Item = (String, String)>) -> Result<Self, Problems> {
+    /// Reads a text and lays these variables over it. Relative paths in it are meant from `folder` on.
+    pub fn parse(
+        text: &str,
+        folder: &Path,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Problems> {
         let root: Table = toml::from_str(text).map_err(|error| Problems(vec![error.to_string()]))?;
-        let mut document = Self { root, overridden: BTreeSet::new(), problems: Vec::new() };
+        let folder = folder.to_owned();
+        let mut document = Self { root, folder, overridden: BTreeSet::new(), problems: Vec::new() };
         for (name, value) in variables {
             if let Some(path) = name.strip_prefix(ENVIRONMENT_PREFIX) {
                 document.overlay(&name, &path.to_ascii_lowercase(), value);
@@ -143,6 +150,7 @@ impl Document {
         let mut section = Section {
             path: name.to_owned(),
             table,
+            folder: &self.folder,
             overridden: &self.overridden,
             problems: &mut self.problems,
         };
@@ -163,12 +171,17 @@ impl Document {
         self.problems.push(text);
     }
 
-    /// The value, if nothing was wrong anywhere.
-    pub fn finish<T>(mut self, value: T) -> Result<T, Problems> {
+    /// The value, or nothing and a problem with `key`.
+    pub fn checked<T, E: fmt::Display>(&mut self, key: &str, value: Result<T, E>) -> Option<T> {
+        value.map_err(|error| self.problems.push(format!("{key}: {error}"))).ok()
+    }
+
+    /// What is wrong, if anything is; sections that nobody asked for are.
+    pub fn finish(mut self) -> Result<(), Problems> {
         for key in self.root.keys() {
             self.problems.push(format!("{key}: unknown section"));
         }
-        if self.problems.is_empty() { Ok(value) } else { Err(Problems(self.problems)) }
+        if self.problems.is_empty() { Ok(()) } else { Err(Problems(self.problems)) }
     }
 }
 
@@ -205,7 +218,8 @@ impl Section<'_> {
                 Table::new()
             }
         };
-        let mut section = Section { path, table, overridden: self.overridden, problems: self.problems };
+        let (folder, overridden) = (self.folder, self.overridden);
+        let mut section = Section { path, table, folder, overridden, problems: self.problems };
         let value = read(&mut section);
         section.refuse_unknown();
         value
@@ -246,6 +260,15 @@ impl Section<'_> {
     /// A socket address, or the default.
     pub fn address(&mut self, key: &str, default: SocketAddr) -> SocketAddr {
         self.parsed(key, default)
+    }
+
+    /// A whole number within `range`, if the key is there.
+    pub fn integer_optional<T>(&mut self, key: &str, range: RangeInclusive<T>) -> Option<T>
+    where
+        T: TryFrom<i64> + Copy + PartialOrd + fmt::Display,
+    {
+        let there = self.table.contains_key(key);
+        there.then(|| self.integer(key, *range.start(), range))
     }
 
     /// A whole number within `range`, or the default.
@@ -313,7 +336,7 @@ impl Section<'_> {
         };
         let mut refs = Vec::new();
         for text in texts {
-            match text.as_str().and_then(SecretRef::parse) {
+            match text.as_str().and_then(|text| SecretRef::parse(text, self.folder)) {
                 Some(reference) => refs.push(reference),
                 None => self.problem(
                     key,
@@ -342,7 +365,7 @@ impl Section<'_> {
     /// A URL: literal, or a reference where it holds a password.
     pub fn url(&mut self, key: &str) -> SecretString {
         let text = self.text_required(key);
-        if let Some(reference) = SecretRef::parse(&text) {
+        if let Some(reference) = SecretRef::parse(&text, self.folder) {
             return match reference.read().map(|lines| lines.into_iter().next()) {
                 Ok(Some(line)) => match String::from_utf8(line.expose_secret().to_vec()) {
                     Ok(url) => SecretString::from(url),
@@ -374,7 +397,7 @@ mod tests {
 
     fn document(text: &str, variables: &[(&str, &str)]) -> Document {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Document::parse(text, variables).unwrap()
+        Document::parse(text, Path::new("/etc/countersign"), variables).unwrap()
     }
 
     #[test]
@@ -385,7 +408,7 @@ mod tests {
             s.address("listen", "127.0.0.1:1".parse().unwrap());
             s.integer("body_max_bytes", 1_u64, 1..=9);
         });
-        let problems = document.finish(()).unwrap_err().0;
+        let problems = document.finish().unwrap_err().0;
         assert_eq!(problems.len(), 3, "{problems:?}");
         for (problem, key) in problems.iter().zip(["listen", "body_max_bytes", "colour"]) {
             assert!(problem.starts_with(&format!("ingress.{key}:")), "{problem}");
@@ -406,14 +429,14 @@ mod tests {
         });
         let flag = document.section("sources", |s| s.section("stripe", |s| s.flag("connected", false)));
         assert_eq!((address.port(), bytes, flag), (9, 7, true));
-        assert_eq!(document.finish(()), Ok(()));
+        assert_eq!(document.finish(), Ok(()));
     }
 
     #[test]
     fn a_number_in_quotes_is_no_number() {
         let mut document = document("[a]\nb = \"7\"\n", &[]);
         document.section("a", |s| s.integer("b", 1_u64, 1..=9));
-        assert!(document.finish(()).is_err());
+        assert!(document.finish().is_err());
     }
 
     #[test]
@@ -421,7 +444,7 @@ mod tests {
         let mut document =
             document("[a]\nb = \"whsec_very_secret\"\nc = \"amqp://user:hunter2@host\"\n", &[]);
         document.section("a", |s| (s.secret_refs("b"), s.url("c")));
-        let problems = document.finish(()).unwrap_err();
+        let problems = document.finish().unwrap_err();
         assert_eq!(problems.0.len(), 2, "{problems}");
         assert!(!problems.to_string().contains("whsec_very") && !problems.to_string().contains("hunter2"));
     }
@@ -433,13 +456,13 @@ mod tests {
         let lines = SecretRef::File(file.path().to_owned()).read().unwrap();
         let lines: Vec<_> = lines.iter().map(|line| line.expose_secret().to_vec()).collect();
         assert_eq!(lines, [b"one".to_vec(), b"two ".to_vec()]);
-        let missing = SecretRef::parse("file:/nowhere/secret").unwrap().read().unwrap_err();
+        let missing = SecretRef::parse("file:secret", Path::new("/nowhere")).unwrap().read().unwrap_err();
         assert!(missing.starts_with("/nowhere/secret:"), "{missing}");
     }
 
     #[test]
     fn an_unknown_section_is_refused() {
         let document = document("[ingres]\nlisten = \"x\"\n", &[]);
-        assert_eq!(document.finish(()), Err(Problems(vec!["ingres: unknown section".to_owned()])));
+        assert_eq!(document.finish(), Err(Problems(vec!["ingres: unknown section".to_owned()])));
     }
 }

@@ -3,6 +3,8 @@
 pub mod admin;
 pub mod config;
 mod executor;
+pub mod sections;
+pub mod service;
 mod stop;
 pub mod telemetry;
 

@@ -1,0 +1,100 @@
+//! The consuming connection: one for all subscriptions, made when the first asks for it and again when it has died.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use lapin::Channel;
+use ports::{BusUnavailable, Handle, Queue, Subscription};
+use tokio::sync::Mutex;
+
+use crate::backoff::Backoff;
+use crate::link::{Link, LinkError};
+use crate::settings::Settings;
+use crate::subscription::Consumption;
+use crate::topology;
+
+pub(crate) struct Consuming {
+    settings: Arc<Settings>,
+    handle: Handle,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    link: Option<Arc<Link>>,
+    backoff: Backoff,
+    /// No attempt before this instant, however often somebody asks.
+    not_before: Duration,
+    closed: bool,
+}
+
+impl From<LinkError> for BusUnavailable {
+    fn from(error: LinkError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Consuming {
+    pub(crate) fn new(settings: Arc<Settings>, handle: Handle) -> Self {
+        Self { settings, handle, state: Mutex::default() }
+    }
+
+    /// One attempt, after the backoff of the failures before it.
+    pub(crate) async fn subscribe(
+        &self,
+        queue: Queue,
+        prefetch: u16,
+    ) -> Result<Box<dyn Subscription>, BusUnavailable> {
+        let mut state = self.state.lock().await;
+        if state.closed {
+            return Err(BusUnavailable("closed".to_owned()));
+        }
+        self.handle.sleep(state.not_before.saturating_sub(self.handle.monotonic())).await;
+        match self.consume(&mut state, queue, prefetch).await {
+            Ok(consumption) => {
+                state.backoff.reset();
+                tracing::info!(queue = queue.name(), prefetch, "Subscribed");
+                Ok(Box::new(consumption))
+            }
+            Err(error) => {
+                let pause = state.backoff.next(&self.handle);
+                state.not_before = self.handle.monotonic().saturating_add(pause);
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn consume(
+        &self,
+        state: &mut State,
+        queue: Queue,
+        prefetch: u16,
+    ) -> Result<Consumption, LinkError> {
+        let link = self.link(state).await?;
+        let channel: Channel = link.channel().await?;
+        topology::establish(&link, &channel, self.settings.declare).await?;
+        Consumption::start(link, channel, queue, prefetch, self.handle.clone()).await
+    }
+
+    async fn link(&self, state: &mut State) -> Result<Arc<Link>, LinkError> {
+        if let Some(link) = state.link.take_if(|link| !link.is_connected()) {
+            drop(link);
+        }
+        match &state.link {
+            Some(link) => Ok(Arc::clone(link)),
+            None => {
+                let link = Arc::new(Link::open(&self.settings, "consume", &self.handle).await?);
+                Ok(Arc::clone(state.link.insert(link)))
+            }
+        }
+    }
+
+    /// Ends the connection and with it every subscription; what is not acknowledged goes back to its queue.
+    pub(crate) async fn close(&self) {
+        let mut state = self.state.lock().await;
+        state.closed = true;
+        if let Some(link) = state.link.take() {
+            link.close().await;
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Metrics; the first ones have names that other people's dashboards rely on.
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use ledger::{Source, UnixMillis};
+use ports::Handle;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::window::{Window, p95};
+use crate::{Answer, Problem};
+
+/// How long `webhooks_rejected_rate` looks back.
+const REJECTED_WINDOW: Duration = Duration::from_hours(1);
+
+/// How long `webhook_age_p95` and `webhook_age_max` look back.
+const AGE_WINDOW: Duration = Duration::from_mins(5);
+
+/// The ingress' metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    replay_block: Counter,
+    idempotent_hits: Family<Operation, Counter>,
+    invalid_signature: Counter,
+    rejected: Family<Rejection, Counter>,
+    bypassed: Family<SourceLabel, Counter>,
+    answered: Family<Answered, Counter>,
+    age: Histogram,
+    windows: Arc<Windows>,
+}
+
+struct Windows {
+    handle: Handle,
+    rejected: Window<()>,
+    ages_s: Window<i64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Operation {
+    operation: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rejection {
+    source: String,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SourceLabel {
+    source: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    source: String,
+    answer: &'static str,
+}
+
+const WEBHOOK: Operation = Operation { operation: "webhook" };
+
+/// The `source` label of a request for a source that does not exist.
+const NO_SOURCE: &str = "other";
+
+impl Metrics {
+    /// Registers them, with a zero for every label value that is known beforehand.
+    pub fn register<'a>(
+        registry: &mut Registry,
+        handle: Handle,
+        sources: impl IntoIterator<Item = &'a Source>,
+    ) -> Self {
+        let windows =
+            Windows { handle, rejected: Window::new(REJECTED_WINDOW), ages_s: Window::new(AGE_WINDOW) };
+        let metrics = Self {
+            replay_block: Counter::default(),
+            idempotent_hits: Family::default(),
+            invalid_signature: Counter::default(),
+            rejected: Family::default(),
+            bypassed: Family::default(),
+            answered: Family::default(),
+            age: Histogram::new([
+                0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0, 300.0, 900.0, 3600.0, 86_400.0,
+            ]),
+            windows: Arc::new(windows),
+        };
+        drop(metrics.idempotent_hits.get_or_create(&WEBHOOK));
+        for source in sources {
+            let source = source.to_string();
+            drop(metrics.bypassed.get_or_create(&SourceLabel { source: source.clone() }));
+            for problem in Problem::ALL.into_iter().filter(|problem| problem.is_rejection()) {
+                drop(
+                    metrics
+                        .rejected
+                        .get_or_create(&Rejection { source: source.clone(), reason: problem.slug() }),
+                );
+            }
+            for answer in ["accepted", "replayed", "parked"] {
+                drop(metrics.answered.get_or_create(&Answered { source: source.clone(), answer }));
+            }
+        }
+        let Self {
+            replay_block,
+            idempotent_hits,
+            invalid_signature,
+            rejected,
+            bypassed,
+            answered,
+            age,
+            windows,
+        } = &metrics;
+        registry.register(
+            "billing_webhook_replay_block",
+            "Events that were answered as a replay",
+            replay_block.clone(),
+        );
+        registry.register(
+            "idempotent_hits",
+            "Replays answered with a stored result",
+            idempotent_hits.clone(),
+        );
+        registry.register(
+            "billing_webhook_invalid_sig",
+            "Deliveries whose signature is missing, malformed or does not match",
+            invalid_signature.clone(),
+        );
+        registry.register("webhooks_rejected", "Refusals of authentic senders", rejected.clone());
+        registry.register(
+            "replay_bypassed",
+            "Events published without the cache being asked",
+            bypassed.clone(),
+        );
+        registry.register("webhooks_answered", "Deliveries by their answer", answered.clone());
+        registry.register("webhook_age_seconds", "Receipt minus the event's own creation", age.clone());
+        registry.register_collector(Box::new(WindowGauges(Arc::clone(windows))));
+        metrics
+    }
+
+    /// Counts the answer to one delivery; `None` stands for a source that does not exist.
+    pub(crate) fn answered(&self, source: Option<&Source>, answer: &Answer) {
+        let source = source.map_or_else(|| NO_SOURCE.to_owned(), ToString::to_string);
+        self.answered.get_or_create(&Answered { source: source.clone(), answer: answer.word() }).inc();
+        match answer {
+            Answer::Replayed(_, result) => {
+                self.replay_block.inc();
+                if result.is_some() {
+                    self.idempotent_hits.get_or_create(&WEBHOOK).inc();
+                }
+            }
+            Answer::Refused(problem) if problem.is_invalid_signature() => {
+                self.invalid_signature.inc();
+            }
+            Answer::Refused(problem) if problem.is_rejection() => {
+                self.rejected.get_or_create(&Rejection { source, reason: problem.slug() }).inc();
+                self.windows.rejected.note(self.windows.handle.monotonic(), ());
+            }
+            Answer::Accepted(_) | Answer::Parked(_) | Answer::Refused(_) => {}
+        }
+    }
+
+    /// Notes the age of an authentic event on arrival.
+    pub(crate) fn arrived(&self, created: UnixMillis, received_at: UnixMillis) {
+        let age_ms = received_at.since_ms(created).max(0);
+        #[expect(
+            clippy::as_conversions,
+            clippy::cast_precision_loss,
+            clippy::float_arithmetic,
+            reason = "an age"
+        )]
+        self.age.observe(age_ms as f64 / 1000.0);
+        self.windows.ages_s.note(self.windows.handle.monotonic(), age_ms / 1000);
+    }
+
+    /// Counts an event that is published without the cache.
+    pub(crate) fn bypassed(&self, source: &Source) {
+        self.bypassed.get_or_create(&SourceLabel { source: source.to_string() }).inc();
+    }
+}
+
+impl fmt::Debug for Windows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Windows")
+    }
+}
+
+/// The gauges that are worked out when they are read.
+#[derive(Debug)]
+struct WindowGauges(Arc<Windows>);
+
+impl Collector for WindowGauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let now = self.0.handle.monotonic();
+        let rejected = i64::try_from(self.0.rejected.values(now).len()).unwrap_or(i64::MAX);
+        let ages = self.0.ages_s.values(now);
+        let gauges = [
+            ("webhooks_rejected_rate", "Refusals of authentic senders in the last hour", rejected),
+            (
+                "webhook_age_max",
+                "The oldest event of the last 5 minutes, in seconds",
+                ages.iter().copied().max().unwrap_or(0),
+            ),
+            (
+                "webhook_age_p95",
+                "The age of events of the last 5 minutes, 95th percentile, in seconds",
+                p95(ages).unwrap_or(0),
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}

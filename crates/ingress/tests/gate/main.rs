@@ -1,0 +1,300 @@
+//! The gate over the in-memory ports, in virtual time: every answer, every counter, every failure between two steps.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ingress::{Answer, Arrival, Gate, Metrics, Policy, Problem, ReplayPolicy, Seams, SourceGate};
+use ledger::{ProviderAccount, Source};
+use ports::{ClaimState, ClaimTimes, Handle, Queue};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use signature::{Freshness, Scheme, Secret};
+use testkit::memory::bus::{BusFault, MemoryBus};
+use testkit::memory::replay::{MemoryReplay, ReplayFault};
+use testkit::simulation::Simulation;
+use testkit::stripe;
+use wire::{BusMessage, ReplayCheck};
+
+struct World {
+    handle: Handle,
+    gate: Arc<Gate>,
+    bus: Arc<MemoryBus>,
+    replay: Arc<MemoryReplay>,
+    registry: Registry,
+}
+
+impl World {
+    fn new(handle: Handle, replay_policy: ReplayPolicy) -> Self {
+        let source = Source::parse("stripe").unwrap();
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry, handle.clone(), [&source]);
+        let bus = Arc::new(MemoryBus::new(handle.clone()));
+        let replay = Arc::new(MemoryReplay::new(ClaimTimes::default(), 72 * 3_600_000));
+        let stripe = SourceGate {
+            source,
+            provider: provider::by_name("stripe").unwrap(),
+            secrets: vec![Secret::parse(stripe::SECRET.as_bytes(), Scheme::Stripe).unwrap()],
+            freshness: Freshness::of(Scheme::Stripe),
+            own_account: ProviderAccount::parse(stripe::ACCOUNT).unwrap(),
+        };
+        let seams = Seams { replay: replay.clone(), bus: bus.clone() };
+        let policy = Policy { replay: replay_policy, in_flight_max: 100, patience: Duration::from_secs(8) };
+        let gate = Gate::new(vec![stripe], seams, handle.clone(), policy, metrics);
+        Self { handle, gate, bus, replay, registry }
+    }
+
+    fn body(&self, event_id: &str) -> String {
+        let created = self.handle.now().seconds();
+        stripe::event(event_id, "charge.succeeded", created, &stripe::charge("ch_1", 1000))
+    }
+
+    async fn post(&self, body: &str) -> Answer {
+        let header = stripe::signature(stripe::SECRET, self.handle.now().seconds(), body.as_bytes());
+        self.post_signed(body, Some(&header)).await
+    }
+
+    async fn post_signed(&self, body: &str, header: Option<&str>) -> Answer {
+        let headers = header.map(|value| ("Stripe-Signature".to_owned(), value.as_bytes().to_vec()));
+        let arrival = Arrival {
+            source: "stripe".to_owned(),
+            headers: headers.into_iter().collect(),
+            body: body.to_owned().into(),
+            received_at: self.handle.now(),
+        };
+        self.gate.deliver(arrival).await
+    }
+
+    /// The value of one line of /metrics.
+    fn metric(&self, line: &str) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).unwrap();
+        let value = text.lines().find_map(|each| each.strip_prefix(line)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("{line} in\n{text}")).to_owned()
+    }
+
+    /// The counters with fixed names: replay blocks, hits, invalid signatures, rejections of each kind.
+    fn counters(&self) -> [String; 6] {
+        let rejected = |reason: &str| {
+            self.metric(&format!("webhooks_rejected_total{{source=\"stripe\",reason=\"{reason}\"}}"))
+        };
+        [
+            self.metric("billing_webhook_replay_block_total"),
+            self.metric("idempotent_hits_total{operation=\"webhook\"}"),
+            self.metric("billing_webhook_invalid_sig_total"),
+            rejected("signature-expired"),
+            rejected("signature-from-future"),
+            rejected("event-id-reused"),
+        ]
+    }
+
+    fn published(&self) -> usize {
+        self.bus.messages(Queue::Ledger).len()
+    }
+}
+
+/// Runs `test` in worlds of several seeds: the order in which tasks run is another in each.
+fn in_worlds(policy: ReplayPolicy, test: impl AsyncFn(World)) {
+    for seed in 0..20 {
+        let simulation = Simulation::new(seed);
+        simulation.run(test(World::new(simulation.handle(), policy)));
+    }
+}
+
+#[test]
+fn a_genuine_event_is_published_once_with_everything_that_names_it() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        assert!(
+            matches!(world.post(&world.body("evt_1")).await, Answer::Accepted(id) if id.as_str() == "evt_1")
+        );
+        let messages = world.bus.messages(Queue::Ledger);
+        let [message] = messages.as_slice() else { panic!("one message: {messages:?}") };
+        assert_eq!(message.routing_key, "accepted.stripe.charge.succeeded");
+        assert_eq!(message.message_id, format!("{}:1", world.gate.instance()));
+        assert_eq!(message.headers.value("event_id"), Some("evt_1"));
+        assert_eq!(message.headers.value("livemode"), Some("test"));
+        let BusMessage::Accepted(event) = BusMessage::decode(message.body.clone()).unwrap();
+        assert_eq!(event.replay_check, ReplayCheck::Claimed);
+        assert_eq!(world.counters(), ["0"; 6]);
+    });
+}
+
+#[test]
+fn a_duplicate_is_answered_and_not_published_again() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        let body = world.body("evt_1");
+        world.post(&body).await;
+        assert!(matches!(world.post(&body).await, Answer::Replayed(_, None)));
+        assert_eq!(world.published(), 1);
+        assert_eq!(world.counters(), ["1", "0", "0", "0", "0", "0"]);
+    });
+}
+
+#[test]
+fn a_replay_of_a_booked_event_is_answered_with_its_stored_result() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        let body = world.body("evt_1");
+        world.post(&body).await;
+        let BusMessage::Accepted(event) =
+            BusMessage::decode(world.bus.messages(Queue::Ledger)[0].body.clone()).unwrap();
+        let settled = ports::Settled {
+            state: ClaimState::Booked,
+            fingerprint: event.fingerprint,
+            result: ports::StoredResult("{\"outcome\":\"booked\"}".to_owned()),
+            now: world.handle.now(),
+            retention_ms: 1_000_000,
+        };
+        ports::Replay::settle(world.replay.as_ref(), &event.key, settled).await.unwrap();
+        let Answer::Replayed(_, Some(result)) = world.post(&body).await else { panic!("a stored result") };
+        assert_eq!(result.0, "{\"outcome\":\"booked\"}");
+        assert_eq!(world.counters(), ["1", "1", "0", "0", "0", "0"]);
+    });
+}
+
+#[test]
+fn a_forgery_is_refused_and_leaves_nothing() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        let body = world.body("evt_1");
+        let forged =
+            stripe::signature("whsec_of_somebody_else", world.handle.now().seconds(), body.as_bytes());
+        assert_eq!(
+            world.post_signed(&body, Some(&forged)).await,
+            Answer::Refused(Problem::SignatureMismatch)
+        );
+        assert_eq!(world.post_signed(&body, None).await, Answer::Refused(Problem::SignatureMissing));
+        assert_eq!(world.post_signed(&body, Some("t=1")).await, Answer::Refused(Problem::SignatureMalformed));
+        assert_eq!(world.published(), 0);
+        assert_eq!(world.counters(), ["0", "0", "3", "0", "0", "0"]);
+    });
+}
+
+#[test]
+fn a_signature_outside_its_time_is_a_rejection_and_no_invalid_signature() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        let body = world.body("evt_1");
+        let now = world.handle.now().seconds();
+        let at = |seconds| stripe::signature(stripe::SECRET, now + seconds, body.as_bytes());
+        assert_eq!(
+            world.post_signed(&body, Some(&at(-601))).await,
+            Answer::Refused(Problem::SignatureExpired)
+        );
+        assert_eq!(
+            world.post_signed(&body, Some(&at(301))).await,
+            Answer::Refused(Problem::SignatureFromFuture)
+        );
+        assert_eq!(world.counters(), ["0", "0", "0", "1", "1", "0"]);
+        assert_eq!(world.metric("webhooks_rejected_rate"), "2");
+        assert!(matches!(world.post_signed(&body, Some(&at(-600))).await, Answer::Accepted(_)));
+        world.handle.sleep(Duration::from_secs(3601)).await;
+        assert_eq!(world.metric("webhooks_rejected_rate"), "0");
+    });
+}
+
+#[test]
+fn an_id_used_for_another_content_is_refused() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        world.post(&world.body("evt_1")).await;
+        let other = stripe::charge("ch_1", 2000);
+        let other = stripe::event("evt_1", "charge.succeeded", world.handle.now().seconds(), &other);
+        assert_eq!(world.post(&other).await, Answer::Refused(Problem::EventIdReused));
+        assert_eq!(world.published(), 1);
+        assert_eq!(world.counters(), ["0", "0", "0", "0", "0", "1"]);
+    });
+}
+
+#[test]
+fn a_body_that_is_no_event_is_refused() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        for body in ["", "{}", "not json", "{\"object\":\"event\",\"id\":\"evt_1\"}"] {
+            assert_eq!(world.post(body).await, Answer::Refused(Problem::PayloadInvalid), "{body}");
+        }
+        assert_eq!(world.counters(), ["0"; 6]);
+    });
+}
+
+#[test]
+fn of_fifty_deliveries_at_once_one_is_published() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        let body = world.body("evt_1");
+        let answers = futures_util::future::join_all((0..50).map(|_| world.post(&body))).await;
+        let accepted = answers.iter().filter(|answer| matches!(answer, Answer::Accepted(_))).count();
+        let others = answers.iter().filter(|answer| {
+            matches!(answer, Answer::Replayed(..) | Answer::Refused(Problem::DeliveryInFlight))
+        });
+        assert_eq!((accepted, others.count(), world.published()), (1, 49, 1));
+        assert!(matches!(world.post(&body).await, Answer::Replayed(..)));
+    });
+}
+
+#[test]
+fn without_the_cache_events_are_published_and_marked() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        world.replay.set_down(true);
+        assert!(matches!(world.post(&world.body("evt_1")).await, Answer::Accepted(_)));
+        let BusMessage::Accepted(event) =
+            BusMessage::decode(world.bus.messages(Queue::Ledger)[0].body.clone()).unwrap();
+        assert_eq!(event.replay_check, ReplayCheck::Bypassed);
+        assert_eq!(world.metric("replay_bypassed_total{source=\"stripe\"}"), "1");
+    });
+}
+
+#[test]
+fn without_the_cache_events_are_refused_where_that_was_chosen() {
+    in_worlds(ReplayPolicy::Closed, async |world| {
+        world.replay.set_down(true);
+        let answer = world.post(&world.body("evt_1")).await;
+        assert_eq!(answer, Answer::Refused(Problem::ReplayStateUnavailable));
+        assert_eq!(world.published(), 0);
+    });
+}
+
+#[test]
+fn what_the_broker_does_not_confirm_is_refused_and_free_for_the_next_try() {
+    for fault in [BusFault::Refused, BusFault::Unreachable, BusFault::ConfirmLost] {
+        in_worlds(ReplayPolicy::Open, async |world| {
+            world.bus.inject([fault]);
+            let body = world.body("evt_1");
+            assert_eq!(world.post(&body).await, Answer::Refused(Problem::NotDurable), "{fault:?}");
+            assert!(matches!(world.post(&body).await, Answer::Accepted(_)), "{fault:?}");
+        });
+    }
+}
+
+#[test]
+fn a_claim_whose_answer_was_lost_costs_ten_seconds_at_most() {
+    in_worlds(ReplayPolicy::Closed, async |world| {
+        world.replay.inject([ReplayFault::AnswerLost]);
+        let body = world.body("evt_1");
+        assert_eq!(world.post(&body).await, Answer::Refused(Problem::ReplayStateUnavailable));
+        assert_eq!(world.post(&body).await, Answer::Refused(Problem::DeliveryInFlight));
+        world.handle.sleep(Duration::from_secs(10)).await;
+        assert!(matches!(world.post(&body).await, Answer::Accepted(_)));
+    });
+}
+
+#[test]
+fn a_client_that_hangs_up_does_not_stop_the_work() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        let body = world.body("evt_1");
+        let gone = world.handle.within(Duration::ZERO, world.post(&body)).await;
+        world.handle.sleep(Duration::from_secs(1)).await;
+        assert_eq!(world.published(), 1, "the client saw {gone:?}");
+        assert!(matches!(world.post(&body).await, Answer::Replayed(..)));
+    });
+}
+
+#[test]
+fn the_age_of_events_is_measured() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        let created = world.handle.now().seconds();
+        let old = stripe::event("evt_1", "charge.succeeded", created - 100, &stripe::charge("ch_1", 1));
+        let new = stripe::event("evt_2", "charge.succeeded", created, &stripe::charge("ch_2", 1));
+        world.post(&old).await;
+        world.post(&new).await;
+        assert_eq!(world.metric("webhook_age_max"), "100");
+        assert_eq!(world.metric("webhook_age_p95"), "100");
+        assert_eq!(world.metric("webhook_age_seconds_count"), "2");
+        world.handle.sleep(Duration::from_secs(301)).await;
+        assert_eq!(world.metric("webhook_age_max"), "0");
+    });
+}

@@ -1,0 +1,390 @@
+-- The books. Run as countersign_owner, who owns everything here and whom no service is.
+--
+-- Nothing in the books is ever updated or deleted. Amounts are minor units, positive = debit, negative = credit.
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- What schema this is
+-- ---------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE countersign.schema_version (
+  version    INTEGER PRIMARY KEY,
+  min_reader INTEGER NOT NULL CHECK (min_reader <= version),
+  applied_at TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE countersign.schema_version IS
+  'One row per migration. A service refuses a schema whose greatest min_reader exceeds the version it was built for.';
+INSERT INTO countersign.schema_version (version, min_reader) VALUES (1, 1);
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- The writing transaction's number, for whoever reads what is new
+-- ---------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE countersign.xid_offset (
+  id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  added       BIGINT NOT NULL CHECK (added >= 0),
+  recorded_at TIMESTAMPTZ NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE countersign.xid_offset IS
+  'A cluster that is restored from a dump counts transactions from the start again; a row here carries on the old count.';
+INSERT INTO countersign.xid_offset (added) VALUES (0);
+
+CREATE FUNCTION countersign.current_xid() RETURNS BIGINT
+  LANGUAGE sql STABLE
+  BEGIN ATOMIC
+    SELECT pg_current_xact_id()::TEXT::BIGINT + (SELECT sum(added) FROM countersign.xid_offset)::BIGINT;
+  END;
+COMMENT ON FUNCTION countersign.current_xid() IS
+  'The default of every xid column. Services may not write the column, so they cannot claim another transaction''s number.';
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Tables
+-- ---------------------------------------------------------------------------------------------------------------------
+
+CREATE TABLE countersign.account (
+  id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  name        TEXT NOT NULL UNIQUE CHECK (name ~ '^[a-z0-9-]+(:[a-z0-9-]+)*$' AND length(name) <= 128),
+  recorded_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  xid         BIGINT NOT NULL DEFAULT countersign.current_xid()
+);
+
+CREATE TABLE countersign.event (
+  id                  BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  source              TEXT NOT NULL,
+  provider            TEXT NOT NULL,
+  provider_account    TEXT NOT NULL,
+  livemode            BOOLEAN NOT NULL,
+  event_id            TEXT NOT NULL,
+  event_type          TEXT NOT NULL,
+  object_id           TEXT,
+  occurred_at         TIMESTAMPTZ NOT NULL,
+  fingerprint         BYTEA NOT NULL CHECK (octet_length(fingerprint) = 32),
+  fingerprint_version SMALLINT NOT NULL,
+  payload             TEXT NOT NULL,
+  keep_list_version   INTEGER NOT NULL,
+  outcome             TEXT NOT NULL,
+  reason              TEXT,
+  trace_id            TEXT,
+  recorded_at         TIMESTAMPTZ NOT NULL DEFAULT now(),
+  xid                 BIGINT NOT NULL DEFAULT countersign.current_xid(),
+  -- The id first: people look events up by nothing else.
+  CONSTRAINT event_once UNIQUE (event_id, source, provider_account, livemode),
+  CONSTRAINT event_outcome CHECK (outcome IN ('booked', 'ignored', 'parked')),
+  -- The reasons of each outcome: ledger::Reason, compared by a test.
+  CONSTRAINT event_reason CHECK (
+    CASE outcome
+      WHEN 'booked' THEN reason IS NULL
+      WHEN 'ignored' THEN reason IS NOT NULL AND reason IN (
+        'moves-no-money', 'described-elsewhere', 'nothing-moved-yet', 'unknown-type')
+      WHEN 'parked' THEN reason IS NOT NULL AND reason IN (
+        'unknown-money', 'amount-unreadable', 'currency-unknown', 'object-unreadable', 'thin-event', 'misconfigured',
+        'movement-conflict', 'event-id-reused', 'undecodable', 'refused-by-books', 'processing-panicked')
+    END
+  )
+);
+COMMENT ON TABLE countersign.event IS
+  'What the ids agree on: one row per event, with what its first processing found. Payload is the minimised JSON.';
+CREATE INDEX event_parked ON countersign.event (id) WHERE outcome = 'parked';
+CREATE INDEX event_object ON countersign.event (object_id) WHERE object_id IS NOT NULL;
+
+CREATE TABLE countersign.delivery (
+  id               BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  instance         TEXT NOT NULL,
+  sequence         BIGINT NOT NULL,
+  source           TEXT,
+  provider_account TEXT,
+  livemode         BOOLEAN,
+  event_id         TEXT,
+  event_type       TEXT,
+  event_row        BIGINT REFERENCES countersign.event (id),
+  outcome          TEXT NOT NULL,
+  reason           TEXT,
+  evidence         BYTEA,
+  replay_checked   BOOLEAN NOT NULL,
+  trace_id         TEXT,
+  received_at      TIMESTAMPTZ NOT NULL,
+  recorded_at      TIMESTAMPTZ NOT NULL DEFAULT now(),
+  xid              BIGINT NOT NULL DEFAULT countersign.current_xid(),
+  CONSTRAINT delivery_once UNIQUE (instance, sequence),
+  CONSTRAINT delivery_outcome CHECK (outcome IN ('booked', 'hit', 'ignored', 'parked')),
+  -- As in event; a hit says why nothing: its event does.
+  CONSTRAINT delivery_reason CHECK (
+    CASE outcome
+      WHEN 'booked' THEN reason IS NULL
+      WHEN 'hit' THEN reason IS NULL
+      WHEN 'ignored' THEN reason IS NOT NULL AND reason IN (
+        'moves-no-money', 'described-elsewhere', 'nothing-moved-yet', 'unknown-type')
+      WHEN 'parked' THEN reason IS NOT NULL AND reason IN (
+        'unknown-money', 'amount-unreadable', 'currency-unknown', 'object-unreadable', 'thin-event', 'misconfigured',
+        'movement-conflict', 'event-id-reused', 'undecodable', 'refused-by-books', 'processing-panicked')
+    END
+  ),
+  -- Only what is parked may be without an event: a message that does not decode, an id that was used before.
+  CONSTRAINT delivery_event CHECK (event_row IS NOT NULL OR (outcome = 'parked' AND evidence IS NOT NULL))
+);
+COMMENT ON TABLE countersign.delivery IS
+  'One row per message of the bus: what became of it. The outcome is booked only for the one that brought the event.';
+CREATE INDEX delivery_event_row ON countersign.delivery (event_row);
+CREATE INDEX delivery_without_event ON countersign.delivery (event_id) WHERE event_row IS NULL;
+
+CREATE TABLE countersign.transaction (
+  id               BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  movement_key     TEXT NOT NULL,
+  provider         TEXT NOT NULL,
+  provider_account TEXT NOT NULL,
+  livemode         BOOLEAN NOT NULL,
+  object_id        TEXT NOT NULL,
+  kind             TEXT NOT NULL,
+  digest           BYTEA NOT NULL CHECK (octet_length(digest) = 32),
+  digest_version   SMALLINT NOT NULL,
+  posting_version  INTEGER NOT NULL,
+  legs             SMALLINT NOT NULL CHECK (legs >= 2),
+  source           TEXT NOT NULL,
+  event_row        BIGINT NOT NULL REFERENCES countersign.event (id),
+  trace_id         TEXT,
+  occurred_at      TIMESTAMPTZ NOT NULL,
+  recorded_at      TIMESTAMPTZ NOT NULL DEFAULT now(),
+  xid              BIGINT NOT NULL DEFAULT countersign.current_xid(),
+  CONSTRAINT transaction_once UNIQUE (movement_key),
+  CONSTRAINT transaction_key CHECK (
+    movement_key = provider || '/' || provider_account || '/' || CASE WHEN livemode THEN 'live' ELSE 'test' END
+      || '/' || object_id || '/' || kind)
+);
+COMMENT ON TABLE countersign.transaction IS
+  'One row per movement of money, whoever describes it; source and event_row are those of the event that came first.';
+
+CREATE TABLE countersign.event_transaction (
+  event_row      BIGINT NOT NULL REFERENCES countersign.event (id),
+  transaction_id BIGINT NOT NULL REFERENCES countersign.transaction (id),
+  role           TEXT NOT NULL,
+  recorded_at    TIMESTAMPTZ NOT NULL DEFAULT now(),
+  xid            BIGINT NOT NULL DEFAULT countersign.current_xid(),
+  PRIMARY KEY (event_row, transaction_id),
+  CONSTRAINT event_transaction_role CHECK (role IN ('first', 'describer', 'conflict'))
+);
+COMMENT ON TABLE countersign.event_transaction IS
+  'first: the event that made the transaction; describer: asserts the same money; conflict: the same key, other money.';
+CREATE UNIQUE INDEX event_transaction_first ON countersign.event_transaction (transaction_id) WHERE role = 'first';
+CREATE INDEX event_transaction_transaction ON countersign.event_transaction (transaction_id);
+
+CREATE TABLE countersign.entry (
+  id             BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  transaction_id BIGINT NOT NULL REFERENCES countersign.transaction (id),
+  leg            SMALLINT NOT NULL CHECK (leg >= 1),
+  account_id     BIGINT NOT NULL REFERENCES countersign.account (id),
+  amount_minor   BIGINT NOT NULL CHECK (amount_minor <> 0),
+  currency       TEXT NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+  livemode       BOOLEAN NOT NULL,
+  xid            BIGINT NOT NULL DEFAULT countersign.current_xid(),
+  CONSTRAINT entry_leg UNIQUE (transaction_id, leg)
+);
+
+CREATE TABLE countersign.audit_run (
+  id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  kind        TEXT NOT NULL CHECK (kind IN ('incremental', 'full')),
+  snapshot    TEXT NOT NULL,
+  started_at  TIMESTAMPTZ NOT NULL,
+  finished_at TIMESTAMPTZ NOT NULL,
+  verdict     TEXT NOT NULL CHECK (verdict IN ('balanced', 'imbalanced', 'failed')),
+  report      JSONB NOT NULL,
+  xid         BIGINT NOT NULL DEFAULT countersign.current_xid()
+);
+COMMENT ON TABLE countersign.audit_run IS
+  'One row per finished run of the auditor: what it saw (pg_current_snapshot()) and what it found.';
+
+-- Rows lie in the order of their transactions: a few kilobytes find what is new.
+CREATE INDEX account_xid ON countersign.account USING brin (xid) WITH (autosummarize = on);
+CREATE INDEX event_xid ON countersign.event USING brin (xid) WITH (autosummarize = on);
+CREATE INDEX delivery_xid ON countersign.delivery USING brin (xid) WITH (autosummarize = on);
+CREATE INDEX transaction_xid ON countersign.transaction USING brin (xid) WITH (autosummarize = on);
+CREATE INDEX event_transaction_xid ON countersign.event_transaction USING brin (xid) WITH (autosummarize = on);
+CREATE INDEX entry_xid ON countersign.entry USING brin (xid) WITH (autosummarize = on);
+CREATE INDEX audit_run_xid ON countersign.audit_run USING brin (xid) WITH (autosummarize = on);
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- The stable read contract for other tools
+-- ---------------------------------------------------------------------------------------------------------------------
+
+CREATE VIEW countersign.journal AS
+  SELECT
+    entry.id AS entry_id,
+    transaction.id AS transaction_id,
+    transaction.movement_key,
+    account.name AS account,
+    entry.amount_minor,
+    entry.currency,
+    entry.livemode,
+    transaction.source,
+    transaction.provider_account,
+    event.event_id,
+    transaction.object_id,
+    transaction.trace_id,
+    transaction.occurred_at,
+    transaction.recorded_at
+  FROM countersign.entry
+  JOIN countersign.transaction ON transaction.id = entry.transaction_id
+  JOIN countersign.account ON account.id = entry.account_id
+  JOIN countersign.event ON event.id = transaction.event_row;
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Guards. ENABLE ALWAYS: session_replication_role = replica does not pass them by.
+-- ---------------------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION countersign.refuse_change() RETURNS TRIGGER
+  LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RAISE EXCEPTION USING
+    ERRCODE = '23001',
+    MESSAGE = format('%s is refused: %I.%I is append-only', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME),
+    SCHEMA = TG_TABLE_SCHEMA,
+    TABLE = TG_TABLE_NAME,
+    CONSTRAINT = 'append_only';
+END
+$$;
+
+DO $guards$
+DECLARE
+  name TEXT;
+BEGIN
+  FOREACH name IN ARRAY ARRAY[
+    'schema_history', 'schema_version', 'xid_offset', 'account', 'event', 'delivery', 'transaction',
+    'event_transaction', 'entry', 'audit_run'
+  ] LOOP
+    EXECUTE format(
+      'CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON countersign.%I
+         FOR EACH STATEMENT EXECUTE FUNCTION countersign.refuse_change()', name);
+    EXECUTE format('ALTER TABLE countersign.%I ENABLE ALWAYS TRIGGER append_only', name);
+  END LOOP;
+END
+$guards$;
+
+-- Every transaction that an INSERT touched is read again from the table, with all its legs: whether they came in one
+-- statement or not, they must be complete at once, balance per currency and belong to the transaction's own writer.
+-- enable_seqscan: a plan is kept for the session, and the first one is made when the table is small.
+CREATE FUNCTION countersign.check_entries() RETURNS TRIGGER
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+AS $$
+DECLARE
+  own_xid CONSTANT BIGINT := countersign.current_xid();
+  broken RECORD;
+BEGIN
+  SELECT
+    touched.transaction_id,
+    CASE
+      WHEN header.id IS NULL THEN 'entry_complete'
+      WHEN header.xid <> own_xid OR NOT seen.own THEN 'entry_same_xid'
+      WHEN seen.legs <> header.legs OR seen.first <> 1 OR seen.last <> header.legs THEN 'entry_complete'
+      WHEN NOT seen.one_mode THEN 'entry_livemode'
+      WHEN NOT seen.balanced THEN 'entry_balanced'
+    END AS rule
+  INTO broken
+  FROM (SELECT DISTINCT inserted.transaction_id FROM inserted) AS touched
+  LEFT JOIN countersign.transaction AS header ON header.id = touched.transaction_id
+  CROSS JOIN LATERAL (
+    SELECT
+      coalesce(sum(sums.legs), 0) AS legs,
+      min(sums.first) AS first,
+      max(sums.last) AS last,
+      bool_and(sums.own) AS own,
+      bool_and(sums.one_mode) AS one_mode,
+      bool_and(sums.total = 0) AS balanced
+    FROM (
+      SELECT
+        count(*) AS legs,
+        min(entry.leg) AS first,
+        max(entry.leg) AS last,
+        bool_and(entry.xid = own_xid) AS own,
+        bool_and(entry.livemode = header.livemode) AS one_mode,
+        sum(entry.amount_minor) AS total
+      FROM countersign.entry
+      WHERE entry.transaction_id = touched.transaction_id
+      GROUP BY entry.currency
+    ) AS sums
+  ) AS seen
+  WHERE header.id IS NULL
+    OR header.xid <> own_xid
+    OR NOT seen.own
+    OR seen.legs <> header.legs
+    OR seen.first <> 1
+    OR seen.last <> header.legs
+    OR NOT seen.one_mode
+    OR NOT seen.balanced
+  ORDER BY touched.transaction_id
+  LIMIT 1;
+
+  IF FOUND THEN
+    RAISE EXCEPTION USING
+      ERRCODE = '23514',
+      MESSAGE = format('the entries of transaction %s break the rule %s', broken.transaction_id, broken.rule),
+      SCHEMA = TG_TABLE_SCHEMA,
+      TABLE = TG_TABLE_NAME,
+      CONSTRAINT = broken.rule;
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER entry_rules AFTER INSERT ON countersign.entry
+  REFERENCING NEW TABLE AS inserted
+  FOR EACH STATEMENT EXECUTE FUNCTION countersign.check_entries();
+ALTER TABLE countersign.entry ENABLE ALWAYS TRIGGER entry_rules;
+
+-- A header whose legs never came; asked at COMMIT, once per transaction. Legs that did come have passed the rules above.
+CREATE FUNCTION countersign.check_header() RETURNS TRIGGER
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM countersign.entry WHERE entry.transaction_id = NEW.id AND entry.leg = NEW.legs) THEN
+    RAISE EXCEPTION USING
+      ERRCODE = '23514',
+      MESSAGE = format('transaction %s has no entries', NEW.id),
+      SCHEMA = TG_TABLE_SCHEMA,
+      TABLE = TG_TABLE_NAME,
+      CONSTRAINT = 'entry_complete';
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+CREATE CONSTRAINT TRIGGER transaction_has_entries AFTER INSERT ON countersign.transaction
+  DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION countersign.check_header();
+ALTER TABLE countersign.transaction ENABLE ALWAYS TRIGGER transaction_has_entries;
+
+-- ---------------------------------------------------------------------------------------------------------------------
+-- Privileges. INSERT by column: never an id, a recorded_at or an xid.
+-- ---------------------------------------------------------------------------------------------------------------------
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA countersign FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA countersign FROM PUBLIC;
+GRANT USAGE ON SCHEMA countersign TO countersign_processor, countersign_auditor, countersign_operator;
+GRANT EXECUTE ON FUNCTION countersign.current_xid() TO countersign_processor, countersign_auditor;
+
+GRANT SELECT ON countersign.schema_version, countersign.xid_offset, countersign.account TO countersign_processor;
+GRANT INSERT (name) ON countersign.account TO countersign_processor;
+GRANT INSERT (
+  source, provider, provider_account, livemode, event_id, event_type, object_id, occurred_at, fingerprint,
+  fingerprint_version, payload, keep_list_version, outcome, reason, trace_id
+) ON countersign.event TO countersign_processor;
+GRANT SELECT (
+  id, source, provider_account, livemode, event_id, fingerprint, fingerprint_version, outcome, reason
+) ON countersign.event TO countersign_processor;
+GRANT INSERT (
+  instance, sequence, source, provider_account, livemode, event_id, event_type, event_row, outcome, reason, evidence,
+  replay_checked, trace_id, received_at
+) ON countersign.delivery TO countersign_processor;
+GRANT SELECT (id, instance, sequence, event_row, outcome, reason) ON countersign.delivery TO countersign_processor;
+GRANT INSERT (
+  movement_key, provider, provider_account, livemode, object_id, kind, digest, digest_version, posting_version, legs,
+  source, event_row, trace_id, occurred_at
+) ON countersign.transaction TO countersign_processor;
+GRANT SELECT (
+  id, movement_key, provider, provider_account, livemode, object_id, kind, digest, digest_version
+) ON countersign.transaction TO countersign_processor;
+GRANT INSERT (event_row, transaction_id, role) ON countersign.event_transaction TO countersign_processor;
+GRANT SELECT (event_row, transaction_id, role) ON countersign.event_transaction TO countersign_processor;
+GRANT INSERT (transaction_id, leg, account_id, amount_minor, currency, livemode)
+  ON countersign.entry TO countersign_processor;
+
+GRANT SELECT ON ALL TABLES IN SCHEMA countersign TO countersign_auditor, countersign_operator;
+GRANT INSERT (kind, snapshot, started_at, finished_at, verdict, report) ON countersign.audit_run TO countersign_auditor;

@@ -1,0 +1,170 @@
+//! The loop: receive, decide, record, acknowledge after COMMIT, tell.
+
+use core::time::Duration;
+
+use futures_util::future::{Either, select};
+use ledger::PostingTable;
+use ports::{Bus, BusUnavailable, Delivery, Handle, Linger, Queue, Subscription};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Booker, Outage, decide};
+
+/// How fast messages are taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Messages and time of a batch.
+    pub batch: Linger,
+    /// The most unacknowledged messages.
+    pub prefetch_max: u16,
+    /// The pause before subscribing again.
+    pub resubscribe: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            batch: Linger { messages_max: 500, after_first: Duration::from_millis(5) },
+            prefetch_max: 1000,
+            resubscribe: Duration::from_millis(500),
+        }
+    }
+}
+
+/// What the loop works with.
+#[derive(Debug)]
+pub struct Consumption {
+    /// Where records go.
+    pub booker: Booker,
+    /// How movements are posted.
+    pub table: PostingTable,
+    /// Clock and timers.
+    pub handle: Handle,
+    /// How fast.
+    pub pace: Pace,
+}
+
+/// Why a subscription ended.
+enum End {
+    Stopped,
+    Lost(BusUnavailable),
+    Outage(Outage),
+}
+
+/// Consumes `queue` until `stop`; fails only when a person has to look.
+pub async fn consume(
+    work: &Consumption,
+    bus: &dyn Bus,
+    queue: Queue,
+    stop: &CancellationToken,
+) -> Result<(), Outage> {
+    loop {
+        // Consuming begins only with books that can be written: a crash loop must not wear messages out.
+        if work.booker.recovered(stop).await.is_none() {
+            return Ok(());
+        }
+        let end = match bus.subscribe(queue, 1).await {
+            Ok(mut subscription) => {
+                let end = work.drain(subscription.as_mut(), stop).await;
+                subscription.close().await;
+                end
+            }
+            Err(lost) => End::Lost(lost),
+        };
+        match end {
+            End::Stopped | End::Outage(Outage::Stopping) => return Ok(()),
+            End::Outage(unusable @ Outage::Unusable(_)) => return Err(unusable),
+            End::Outage(away @ Outage::Away(_)) => tracing::error!(%away, "Consumption pauses"),
+            End::Lost(lost) => tracing::warn!(%lost, queue = queue.name(), "Subscribing again"),
+        }
+        let pause = work.handle.sleep(work.pace.resubscribe);
+        if let Either::Right(_) = select(pause, Box::pin(stop.cancelled())).await {
+            return Ok(());
+        }
+    }
+}
+
+impl Consumption {
+    /// Works off a subscription until it ends. Prefetch starts at 1 and doubles with every batch that committed whole.
+    async fn drain(&self, subscription: &mut dyn Subscription, stop: &CancellationToken) -> End {
+        let mut prefetch: u16 = 1;
+        loop {
+            let received = {
+                let receive = subscription.receive(self.pace.batch);
+                match select(receive, Box::pin(stop.cancelled())).await {
+                    Either::Left((received, _)) => received,
+                    Either::Right(_) => return End::Stopped,
+                }
+            };
+            let deliveries = match received {
+                Ok(deliveries) => deliveries,
+                Err(lost) => return End::Lost(lost),
+            };
+            for batch in alone_if_redelivered(deliveries) {
+                if let Err(end) = self.batch(subscription, batch, stop).await {
+                    return end;
+                }
+            }
+            if prefetch < self.pace.prefetch_max {
+                prefetch = prefetch.saturating_mul(2).min(self.pace.prefetch_max);
+                if let Err(lost) = subscription.widen(prefetch).await {
+                    return End::Lost(lost);
+                }
+            }
+        }
+    }
+
+    async fn batch(
+        &self,
+        subscription: &mut dyn Subscription,
+        batch: Vec<Delivery>,
+        stop: &CancellationToken,
+    ) -> Result<(), End> {
+        let Some(last) = batch.last().map(|delivery| delivery.tag) else { return Ok(()) };
+        let now = self.handle.now();
+        let records: Vec<_> = batch.iter().map(|delivery| decide(delivery, &self.table, now)).collect();
+        let recorded = self.booker.record(records.clone(), stop).await.map_err(End::Outage)?;
+        let acknowledged = subscription.ack_through(last).await;
+        self.booker.tell(records.into_iter().zip(recorded).collect()).await;
+        acknowledged.map_err(End::Lost)
+    }
+}
+
+/// Runs of new messages together, every redelivered one alone, in order: what made a batch fail before must not do so
+/// to its neighbours.
+fn alone_if_redelivered(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
+    let mut batches: Vec<Vec<Delivery>> = Vec::new();
+    for delivery in deliveries {
+        match batches.last_mut() {
+            Some(batch) if !delivery.redelivered && batch.iter().all(|other| !other.redelivered) => {
+                batch.push(delivery);
+            }
+            Some(_) | None => batches.push(vec![delivery]),
+        }
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use ports::{DeliveryTag, Headers};
+
+    use super::*;
+
+    #[test]
+    fn a_redelivered_message_is_alone_and_order_is_kept() {
+        let delivery = |(tag, redelivered): (usize, &bool)| Delivery {
+            tag: DeliveryTag(u64::try_from(tag).unwrap()),
+            redelivered: *redelivered,
+            routing_key: String::new(),
+            message_id: None,
+            headers: Headers::default(),
+            body: Bytes::new(),
+        };
+        let deliveries = [false, false, true, true, false, false].iter().enumerate().map(delivery).collect();
+        let batches = alone_if_redelivered(deliveries);
+        let tags: Vec<Vec<u64>> =
+            batches.iter().map(|batch| batch.iter().map(|d| d.tag.0).collect()).collect();
+        assert_eq!(tags, [vec![0, 1], vec![2], vec![3], vec![4, 5]]);
+    }
+}

@@ -1,0 +1,219 @@
+//! The port, on Redis.
+
+use core::fmt;
+use core::time::Duration;
+
+use deadpool_redis::{Connection, Manager, Pool, PoolConfig, QueueMode, Runtime, Timeouts, redis};
+use ledger::{EventKey, UnixMillis};
+use ports::{
+    Ask, BoxFuture, Claim, ClaimRecord, ClaimTimes, Handle, Held, Judgement, Promotion, Replay,
+    ReplayUnavailable, Settled,
+};
+
+use crate::breaker::Breaker;
+use crate::commands::{Commands, refused, unreachable};
+use crate::key::{KeyNames, derived};
+use crate::seal::Seal;
+use crate::settings::{Settings, SettingsInvalid};
+
+/// How long a connection may take to come about. It does so in its own task, whoever waits for it: a handshake that is
+/// slower than one operation's budget must not be begun anew for ever.
+const CONNECT_MAX: Duration = Duration::from_secs(1);
+
+/// How long the trace of a readiness probe stays.
+const PROBE_TTL_MS: i64 = 1_000;
+
+/// How often a claim that meets a changed value looks again, and what it says then.
+const LOOKS_MAX: u32 = 3;
+const CONTENDED_RETRY_MS: i64 = 1_000;
+
+/// Claims on events, sealed, in Redis.
+pub struct RedisReplay {
+    handle: Handle,
+    pool: Pool,
+    commands: Commands,
+    breaker: Breaker,
+    names: KeyNames,
+    seal: Seal,
+    budget: Duration,
+    times: ClaimTimes,
+    retention_ms: i64,
+    probe_key: String,
+}
+
+impl fmt::Debug for RedisReplay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisReplay").field("breaker", &self.breaker).finish_non_exhaustive()
+    }
+}
+
+impl RedisReplay {
+    /// On the Redis of these settings. Connects when it is first used; an absent Redis is no error here.
+    pub fn new(settings: &Settings, handle: Handle) -> Result<Self, SettingsInvalid> {
+        let secret = settings.secret()?;
+        // The budget and the pool's limits bound every wait.
+        let connecting =
+            redis::AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let manager = Manager::new_with_config(settings.connection_info()?, connecting)
+            .map_err(|_| SettingsInvalid::Url)?;
+        let mut config = PoolConfig::new(settings.connections_max.max(1));
+        config.timeouts = Timeouts {
+            wait: Some(settings.budget),
+            create: Some(CONNECT_MAX),
+            recycle: Some(settings.budget),
+        };
+        config.queue_mode = QueueMode::Lifo;
+        let pool = Pool::builder(manager)
+            .config(config)
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|_| SettingsInvalid::Url)?;
+        Ok(Self {
+            handle,
+            pool,
+            commands: Commands::new(),
+            breaker: Breaker::new(settings.failures_max.max(1), settings.pause),
+            names: KeyNames::new(
+                &derived(secret, "countersign replay key names v1"),
+                &settings.key_prefix,
+                settings.epoch,
+            ),
+            seal: Seal::new(&derived(secret, "countersign replay sealing v1")),
+            budget: settings.budget,
+            times: settings.times,
+            retention_ms: settings.retention_ms,
+            probe_key: format!("{}ready", settings.key_prefix),
+        })
+    }
+
+    /// Whether claims can be made: the command of a claim, on a key of its own, within the budget. So a Redis that is
+    /// read-only, full or too old is not ready. Asks it even while the circuit is open, and leaves that as it is.
+    pub async fn ready(&self) -> Result<(), ReplayUnavailable> {
+        self.in_budget(async {
+            let mut redis = self.connection().await?;
+            let probed = self.commands.store_if_absent(&mut redis, &self.probe_key, b"", PROBE_TTL_MS).await;
+            probed.map(drop).map_err(|error| refused(&error))
+        })
+        .await
+    }
+
+    async fn claimed(&self, key: &EventKey, ask: Ask) -> Result<Claim, ReplayUnavailable> {
+        let name = self.names.name(key);
+        let mut redis = self.connection().await?;
+        let mut mine = self.held(&name, ClaimRecord::claimed(&ask, self.times));
+        let stored = self.commands.store_if_absent(&mut redis, &name, &mine.exact, ask.retention_ms).await;
+        let mut present = stored.map_err(|error| refused(&error))?;
+        for _ in 0..LOOKS_MAX {
+            let Some(old) = present else { return Ok(Claim::Taken(mine)) };
+            // What does not open is nobody's claim: forged, copied from another key, or from another secret.
+            mine = match self.seal.open(&name, old.bytes()).map(|record| record.judge(&ask, self.times)) {
+                None => self.held(&name, ClaimRecord::claimed(&ask, self.times)),
+                Some(Judgement::Free(record)) => self.held(&name, record),
+                Some(Judgement::Answer(answer)) => return Ok(answer),
+            };
+            let taken = self.commands.take(&mut redis, &name, &old, &mine.exact, ask.retention_ms).await;
+            present = taken.map_err(|error| refused(&error))?;
+        }
+        Ok(match present {
+            None => Claim::Taken(mine),
+            Some(_) => Claim::InFlight { retry_after_ms: CONTENDED_RETRY_MS },
+        })
+    }
+
+    async fn promoted(
+        &self,
+        key: &EventKey,
+        held: Held,
+        to: Promotion,
+        now: UnixMillis,
+    ) -> Result<bool, ReplayUnavailable> {
+        let name = self.names.name(key);
+        let mut redis = self.connection().await?;
+        let next = held.record.promoted(to, now, self.times, self.retention_ms);
+        let value = self.held(&name, next).exact;
+        let replaced = self.commands.replace(&mut redis, &name, &held.exact, &value).await;
+        replaced.map_err(|error| refused(&error))
+    }
+
+    async fn settled(&self, key: &EventKey, settled: Settled) -> Result<(), ReplayUnavailable> {
+        let name = self.names.name(key);
+        let mut redis = self.connection().await?;
+        let ttl_ms = settled.retention_ms;
+        let value = self.held(&name, settled.into_record()).exact;
+        let stored = self.commands.store(&mut redis, &name, &value, ttl_ms).await;
+        stored.map_err(|error| refused(&error))
+    }
+
+    /// The record and its sealed bytes.
+    fn held(&self, name: &str, record: ClaimRecord) -> Held {
+        let exact = self.seal.seal(name, self.handle.random(), &record);
+        Held { record, exact }
+    }
+
+    async fn connection(&self) -> Result<Connection, ReplayUnavailable> {
+        let found = if self.pool.status().available > 0 {
+            self.pool.get().await
+        } else {
+            let pool = self.pool.clone();
+            let made = self.handle.spawn("connect-redis", async move { pool.get().await }).await;
+            made.ok_or_else(|| ReplayUnavailable("connecting to Redis failed".to_owned()))?
+        };
+        found.map_err(|error| unreachable(&error))
+    }
+
+    /// Asks Redis, unless it has failed too often just now.
+    async fn asked<T>(
+        &self,
+        work: impl Future<Output = Result<T, ReplayUnavailable>>,
+    ) -> Result<T, ReplayUnavailable> {
+        let Some(permit) = self.breaker.admit(self.handle.monotonic()) else {
+            return Err(ReplayUnavailable("Redis is left alone after repeated failures".to_owned()));
+        };
+        let answer = self.in_budget(work).await;
+        match &answer {
+            Ok(_) => {
+                if permit.succeeded() {
+                    tracing::info!("Redis answers again: claims are checked");
+                }
+            }
+            Err(reason) => {
+                if permit.failed(self.handle.monotonic()) {
+                    tracing::warn!(%reason, "Redis fails repeatedly and is left alone for a while");
+                }
+            }
+        }
+        answer
+    }
+
+    async fn in_budget<T>(
+        &self,
+        work: impl Future<Output = Result<T, ReplayUnavailable>>,
+    ) -> Result<T, ReplayUnavailable> {
+        let late = || ReplayUnavailable(format!("no answer within {} ms", self.budget.as_millis()));
+        self.handle.within(self.budget, work).await.ok_or_else(late)?
+    }
+}
+
+impl Replay for RedisReplay {
+    fn claim<'a>(&'a self, key: &'a EventKey, ask: Ask) -> BoxFuture<'a, Result<Claim, ReplayUnavailable>> {
+        Box::pin(self.asked(self.claimed(key, ask)))
+    }
+
+    fn promote<'a>(
+        &'a self,
+        key: &'a EventKey,
+        held: Held,
+        to: Promotion,
+        now: UnixMillis,
+    ) -> BoxFuture<'a, Result<bool, ReplayUnavailable>> {
+        Box::pin(self.asked(self.promoted(key, held, to, now)))
+    }
+
+    fn settle<'a>(
+        &'a self,
+        key: &'a EventKey,
+        settled: Settled,
+    ) -> BoxFuture<'a, Result<(), ReplayUnavailable>> {
+        Box::pin(self.asked(self.settled(key, settled)))
+    }
+}
