@@ -9,10 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use ledger::{EventKey, ProviderAccount, Source, UnixMillis};
-use ports::{
-    Age, Ask, Bus, Claim, Handle, Headers, Held, Outgoing, OwnerToken, Promotion, Replay, TraceContext,
-    header,
-};
+use ports::{Age, Ask, Bus, Claim, Handle, Headers, Held, Outgoing, OwnerToken, Promotion, Replay, header};
 use provider::{Event, Provider};
 use signature::{Freshness, Request, Secret, verify};
 use tracing::{Instrument as _, Span};
@@ -137,6 +134,14 @@ impl Gate {
     /// This process, as messages name it.
     pub fn instance(&self) -> InstanceId {
         self.instance
+    }
+
+    /// Completes when no delivery is being admitted any more; none is after that.
+    pub async fn drained(&self) {
+        let every = u32::try_from(self.policy.in_flight_max).unwrap_or(u32::MAX);
+        if self.in_flight.acquire_many(every).await.is_ok() {
+            self.in_flight.close();
+        }
     }
 
     /// Whether there is such a source.
@@ -281,7 +286,7 @@ impl Gate {
             message_id: format!("{}:{sequence}", self.instance),
             kind: "AcceptedEvent",
             sent_at: self.handle.now(),
-            headers: with_trace(headers, runtime::telemetry::current_trace().as_ref()),
+            headers: with_trace(headers),
             body: BusMessage::Accepted(AcceptedEvent {
                 instance: self.instance,
                 sequence,
@@ -304,11 +309,10 @@ impl Gate {
     }
 }
 
-fn with_trace(headers: Headers, trace: Option<&TraceContext>) -> Headers {
-    let Some(trace) = trace else { return headers };
-    let headers = headers.with(header::TRACEPARENT, trace.traceparent());
-    match trace.tracestate() {
-        Some(state) => headers.with(header::TRACESTATE, state),
+/// The trace of this delivery goes along: the processor's spans become its children.
+fn with_trace(headers: Headers) -> Headers {
+    match runtime::telemetry::traceparent(&Span::current()) {
+        Some(traceparent) => headers.with(header::TRACEPARENT, traceparent),
         None => headers,
     }
 }

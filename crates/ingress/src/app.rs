@@ -12,7 +12,6 @@ use prometheus_client::registry::Registry;
 use replay_redis::RedisReplay;
 use runtime::Stop;
 use runtime::admin::{Admin, Readiness, Serving};
-use tokio_util::task::TaskTracker;
 
 use crate::http::{Shell, routes};
 use crate::{Config, Gate, Metrics, ReplayPolicy, Seams};
@@ -33,12 +32,12 @@ pub struct App {
     public: Serving,
     admin: Serving,
     bus: Arc<RabbitMq>,
-    tasks: TaskTracker,
+    gate: Arc<Gate>,
 }
 
 impl App {
     /// Connects (in the background), binds, and composes.
-    pub fn bind(config: Config, handle: Handle, tasks: TaskTracker) -> anyhow::Result<Self> {
+    pub fn bind(config: Config, handle: Handle) -> anyhow::Result<Self> {
         let bus = Arc::new(RabbitMq::connect(config.bus, handle.clone()));
         let replay = Arc::new(RedisReplay::new(&config.replay, handle.clone())?);
         let mut registry = Registry::default();
@@ -49,7 +48,7 @@ impl App {
         let gate = Gate::new(config.sources, seams, handle.clone(), config.policy, metrics);
         let (body_max_bytes, body_timeout) = (config.body_max_bytes, config.body_timeout);
         tracing::info!(instance = %gate.instance(), "Ingress starts");
-        let shell = Shell { gate, handle, body_max_bytes, body_timeout };
+        let shell = Shell { gate: Arc::clone(&gate), handle, body_max_bytes, body_timeout };
 
         let listener = TcpListener::bind(config.listen).with_context(|| format!("bind {}", config.listen))?;
         let address = listener.local_addr().context("read the bound address")?;
@@ -67,7 +66,7 @@ impl App {
             .run();
         let public = Serving::spawn(public);
         let admin = admin.serve(registry, readiness).context("listen for health and metrics")?;
-        Ok(Self { address, admin_address, public, admin, bus, tasks })
+        Ok(Self { address, admin_address, public, admin, bus, gate })
     }
 
     /// Serves until the soft stop, then takes nothing new and finishes what is in hand.
@@ -78,9 +77,8 @@ impl App {
             error = self.admin.failed() => Err(error).context("serve health and metrics"),
         };
         self.public.stop().await;
-        self.tasks.close();
         tokio::select! {
-            () = self.tasks.wait() => {}
+            () = self.gate.drained() => {}
             () = stop.hard.cancelled() => tracing::error!("Stopped with deliveries in hand; their providers retry"),
         }
         self.bus.close().await;

@@ -43,8 +43,8 @@ async fn webhook(
 ) -> HttpResponse {
     // A new root: a trace context from the internet is never adopted.
     let span = tracing::info_span!(parent: None, "webhook", trace_id = tracing::field::Empty);
-    if let Some(trace_id) = runtime::telemetry::trace_of(&span).and_then(|trace| trace.trace_id()) {
-        span.record("trace_id", trace_id.as_str());
+    if let Some(trace_id) = runtime::telemetry::trace_id(&span) {
+        span.record("trace_id", trace_id);
     }
     let answer = answer(&request, source.into_inner(), payload, &shell).instrument(span).await;
     respond(&answer)

@@ -12,8 +12,8 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    service::serve(SERVICE, config.drain, async |handle, tasks, stop| {
-        let app = App::bind(config, handle, tasks)?;
+    service::serve(SERVICE, config.drain, async |handle, stop| {
+        let app = App::bind(config, handle)?;
         tracing::info!(address = %app.address, admin = %app.admin_address, "Listening");
         app.run(stop).await
     })

@@ -11,8 +11,8 @@ mod transaction;
 pub use account::{Account, AccountInvalid};
 pub use id::{
     EventId, EventKey, EventType, IdInvalid, Livemode, ObjectId, Provider, ProviderAccount, Source, TraceId,
-    UnixMillis,
 };
+pub use money::UnixMillis;
 pub use movement::{Movement, MovementDigest, MovementKey, MovementKind, Part, content_digest};
 pub use posting::{PostError, PostingTable, TableInvalid};
 pub use reason::{Outcome, Reason};

@@ -3,6 +3,8 @@
 
 mod amount;
 mod currency;
+mod instant;
 
 pub use amount::{Amount, AmountError, Decimal};
 pub use currency::{Currency, CurrencyUnknown};
+pub use instant::UnixMillis;

@@ -2,7 +2,6 @@
 
 mod books;
 mod bus;
-mod handle;
 mod replay;
 mod trace;
 
@@ -13,8 +12,7 @@ pub use bus::{
     Bus, BusUnavailable, Delivery, DeliveryTag, Headers, Linger, NotConfirmed, Outgoing, Queue, Subscription,
     header,
 };
-pub use futures_util::future::BoxFuture;
-pub use handle::{Executor, Handle, Task};
+pub use handle::{BoxFuture, Executor, Handle, Task};
 pub use replay::{
     Age, Ask, Claim, ClaimRecord, ClaimState, ClaimTimes, Held, Judgement, OwnerToken, Promotion, Replay,
     ReplayUnavailable, Settled, StoredResult,

@@ -13,7 +13,6 @@ use replay_redis::RedisReplay;
 use runtime::Stop;
 use runtime::admin::{Admin, Readiness, Serving};
 use secrecy::ExposeSecret as _;
-use tokio_util::task::TaskTracker;
 
 use crate::{Booker, Config, Consumption, Metrics, Seams, consume};
 
@@ -35,12 +34,11 @@ pub struct App {
     books: Reached,
     metrics: Arc<Metrics>,
     handle: Handle,
-    tasks: TaskTracker,
 }
 
 impl App {
     /// Connects (in the background), binds, and composes.
-    pub fn bind(config: Config, handle: Handle, tasks: TaskTracker) -> anyhow::Result<Self> {
+    pub fn bind(config: Config, handle: Handle) -> anyhow::Result<Self> {
         let bus = Arc::new(RabbitMq::connect(config.bus.clone(), handle.clone()));
         let replay = Arc::new(RedisReplay::new(&config.replay, handle.clone())?);
         let books = Reached::default();
@@ -51,7 +49,7 @@ impl App {
         let admin_address = admin.address;
         let admin = admin.serve(registry, readiness(Arc::clone(&bus), Arc::clone(&books)));
         let admin = admin.context("listen for health and metrics")?;
-        Ok(Self { admin_address, admin, config, bus, replay, books, metrics, handle, tasks })
+        Ok(Self { admin_address, admin, config, bus, replay, books, metrics, handle })
     }
 
     /// Consumes until the soft stop, then finishes the batch in hand.
@@ -76,7 +74,6 @@ impl App {
                 }
             }
         };
-        self.tasks.close();
         self.bus.close().await;
         self.admin.stop().await;
         ended

@@ -1,40 +1,30 @@
-//! Tokio behind `ports::Handle`: the one home of clock, timers, spawning and randomness.
+//! Tokio behind `handle::Handle`: the one home of clock, timers, spawning and randomness.
 
 use core::time::Duration;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use ports::{BoxFuture, Executor, Handle};
-use tokio_util::task::TaskTracker;
+use handle::{BoxFuture, Executor, Handle};
 
 /// The executor of the services. Tasks run on the runtime it was made on, whichever thread spawns them.
 #[derive(Debug)]
 pub struct TokioExecutor {
     runtime: tokio::runtime::Handle,
-    tasks: TaskTracker,
     started: Instant,
 }
 
 impl TokioExecutor {
     /// A handle on the current tokio runtime.
-    pub fn handle() -> Handle {
-        Self::tracked().0
-    }
-
-    /// A handle, and the tracker of everything spawned through it, so that a stop can wait for it.
     #[expect(clippy::disallowed_methods, reason = "the home of the monotonic clock")]
-    pub fn tracked() -> (Handle, TaskTracker) {
-        let tasks = TaskTracker::new();
-        let runtime = tokio::runtime::Handle::current();
-        let executor = Self { runtime, tasks: tasks.clone(), started: Instant::now() };
-        (Handle::new(executor), tasks)
+    pub fn handle() -> Handle {
+        Handle::new(Self { runtime: tokio::runtime::Handle::current(), started: Instant::now() })
     }
 }
 
 impl Executor for TokioExecutor {
     #[expect(clippy::disallowed_methods, reason = "the home of the wall clock")]
-    fn now(&self) -> ledger::UnixMillis {
+    fn now(&self) -> money::UnixMillis {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        ledger::UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        money::UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
     fn monotonic(&self) -> Duration {
@@ -47,7 +37,6 @@ impl Executor for TokioExecutor {
     }
 
     fn spawn(&self, name: &'static str, task: BoxFuture<'static, ()>) {
-        let task = self.tasks.track_future(task);
         let running = self.runtime.spawn(task);
         self.runtime.spawn(async move {
             if let Err(error) = running.await {

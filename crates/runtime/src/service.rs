@@ -3,8 +3,7 @@
 use core::time::Duration;
 use std::process::ExitCode;
 
-use ports::Handle;
-use tokio_util::task::TaskTracker;
+use handle::Handle;
 
 use crate::config::{Document, Problems};
 use crate::{EXIT_USAGE, Stop, TokioExecutor, telemetry};
@@ -49,16 +48,13 @@ pub fn configuration<C>(
 pub fn serve(
     service: &'static str,
     drain: Duration,
-    run: impl AsyncFnOnce(Handle, TaskTracker, Stop) -> anyhow::Result<()>,
+    run: impl AsyncFnOnce(Handle, Stop) -> anyhow::Result<()>,
 ) -> ExitCode {
     let _telemetry = telemetry::start(service);
     let ended =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Into::into).and_then(
             |runtime| {
-                runtime.block_on(async {
-                    let (handle, tasks) = TokioExecutor::tracked();
-                    run(handle, tasks, Stop::on_signals(drain)?).await
-                })
+                runtime.block_on(async { run(TokioExecutor::handle(), Stop::on_signals(drain)?).await })
             },
         );
     match ended {

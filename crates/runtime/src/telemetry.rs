@@ -2,11 +2,8 @@
 
 use std::io::IsTerminal as _;
 
-use opentelemetry::trace::{
-    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceState, TracerProvider as _,
-};
+use opentelemetry::trace::{TraceContextExt as _, TracerProvider as _};
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use ports::TraceContext;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -45,35 +42,17 @@ pub fn start(service: &'static str) -> Guard {
     Guard(provider)
 }
 
-/// The trace context of the current span, to send beside a message.
-pub fn current_trace() -> Option<TraceContext> {
-    trace_of(&tracing::Span::current())
-}
-
-/// The trace context of a span, to send beside a message.
-pub fn trace_of(span: &tracing::Span) -> Option<TraceContext> {
+/// The W3C `traceparent` of a span, to send beside a message; `None` where spans are not recorded.
+pub fn traceparent(span: &tracing::Span) -> Option<String> {
     let context = span.context();
     let context = context.span().span_context().clone();
     let flags = context.trace_flags().to_u8();
-    let traceparent = format!("00-{}-{}-{flags:02x}", context.trace_id(), context.span_id());
-    TraceContext::parse(&traceparent, None)
+    context.is_valid().then(|| format!("00-{}-{}-{flags:02x}", context.trace_id(), context.span_id()))
 }
 
-/// Makes `span` a child of the context that came beside a message of our own bus.
-pub fn adopt(span: &tracing::Span, trace: &TraceContext) {
-    let mut fields = trace.traceparent().split('-').skip(1);
-    let (Some(trace_id), Some(span_id), Some(flags)) = (fields.next(), fields.next(), fields.next()) else {
-        return;
-    };
-    let (Ok(trace_id), Ok(span_id)) =
-        (opentelemetry::trace::TraceId::from_hex(trace_id), SpanId::from_hex(span_id))
-    else {
-        return;
-    };
-    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).unwrap_or(0));
-    let remote = SpanContext::new(trace_id, span_id, flags, true, TraceState::NONE);
-    let parent = opentelemetry::Context::new().with_remote_span_context(remote);
-    if let Err(error) = span.set_parent(parent) {
-        tracing::debug!(%error, "the span keeps no parent");
-    }
+/// The W3C trace id of a span.
+pub fn trace_id(span: &tracing::Span) -> Option<String> {
+    let context = span.context();
+    let context = context.span().span_context().clone();
+    context.is_valid().then(|| context.trace_id().to_string())
 }

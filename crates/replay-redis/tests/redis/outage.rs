@@ -61,10 +61,11 @@ async fn claims_go_on_by_themselves_when_redis_is_back() {
     let handle = handle();
     let prefix = KeyPrefix::fresh();
     let (url, switch) = proxy(&handle, prefix.url()).await;
+    let key = event("evt_1");
+    let held = take(&*replay(&settings(&prefix)), &key, ask(1, 0)).await;
     let settings = Settings { pause: Duration::from_millis(10), ..impatient(&url, settings(&prefix)) };
-    let (replay, key) = (replay(&settings), event("evt_1"));
+    let replay = replay(&settings);
     eventually(&handle, "connected", async || replay.ready().await.is_ok()).await;
-    let held = take(&*replay, &key, ask(1, 0)).await;
     for outage in [Mode::Closed, Mode::Silent] {
         switch.send(outage).unwrap();
         let now = ask(1, 0).now;

@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 
-use deadpool_redis::redis::cmd;
 use ports::{Promotion, Replay as _, ReplayUnavailable};
 use replay_redis::Settings;
 use testkit::contract::replay::{all, ask, event, settled, take};
@@ -55,20 +54,18 @@ async fn a_redis_that_is_read_only_full_loading_or_too_old_is_unavailable() {
 async fn the_permissions_of_the_readme_are_enough() {
     assert!(include_str!("../../README.md").contains(PERMISSIONS));
     let prefix = KeyPrefix::fresh();
-    let replay = replay(&as_user(&prefix, "user", PERMISSIONS));
+    let replay = replay(&as_user(&prefix, PERMISSIONS));
     replay.ready().await.unwrap();
     all(&*replay).await;
-    delete_user(&prefix, "user");
 }
 
 #[tokio::test]
 async fn a_user_that_may_not_write_makes_claims_unavailable() {
     let prefix = KeyPrefix::fresh();
-    let replay = replay(&as_user(&prefix, "reader", "+ping +unwatch +get"));
+    let replay = replay(&as_user(&prefix, "+ping +unwatch +get"));
     let refused = ReplayUnavailable("Redis answered NOPERM".to_owned());
     assert_eq!(replay.claim(&event("evt_1"), ask(1, 0)).await, Err(refused.clone()));
     assert_eq!(replay.ready().await, Err(refused));
-    delete_user(&prefix, "reader");
 }
 
 #[tokio::test]
@@ -91,24 +88,6 @@ async fn a_probe_of_readiness_leaves_claims_alone() {
     take(&*replay, &event("ready"), ask(1, 0)).await;
 }
 
-fn as_user(prefix: &KeyPrefix, name: &str, permissions: &str) -> Settings {
-    let name = user(prefix, name);
-    let mut acl = cmd("ACL");
-    acl.arg("SETUSER").arg(&name).arg("reset").arg("on").arg(">pw").arg(format!("~{}*", prefix.as_str()));
-    for permission in permissions.split(' ') {
-        acl.arg(permission);
-    }
-    prefix.ask::<()>(&acl);
-    let mut settings = settings(prefix);
-    settings.url = prefix.url().replace("redis://", &format!("redis://{name}:pw@")).into();
-    settings
-}
-
-fn delete_user(prefix: &KeyPrefix, name: &str) {
-    prefix.ask::<()>(cmd("ACL").arg("DELUSER").arg(user(prefix, name)));
-}
-
-/// A name without the characters that mean something in a URL.
-fn user(prefix: &KeyPrefix, name: &str) -> String {
-    format!("{}{name}", prefix.as_str().replace(':', "-"))
+fn as_user(prefix: &KeyPrefix, permissions: &str) -> Settings {
+    Settings { url: prefix.url_of_user(permissions).into(), ..settings(prefix) }
 }

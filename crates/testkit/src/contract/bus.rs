@@ -1,5 +1,5 @@
-//! What every `Bus` promises. Each function leaves the queues as it found them, empty, so that all can run on one bus,
-//! one after the other.
+//! What every `Bus` promises. Each function leaves the queues as it found them, empty, and its subscriptions closed, so
+//! that all can run on one bus, one after the other.
 
 use core::time::Duration;
 
@@ -132,6 +132,7 @@ impl Contract<'_> {
         let received = receive_and_ack(&mut *subscription, self.handle, 30).await;
         assert_eq!(ids(&received), published);
         assert!(received.windows(2).all(|pair| pair[0].tag < pair[1].tag));
+        subscription.close().await;
     }
 
     async fn many_publishes_at_once_are_all_confirmed_and_delivered(&self) {
@@ -140,6 +141,7 @@ impl Contract<'_> {
         assert!(confirmed.iter().all(Result::is_ok), "{confirmed:?}");
         let mut subscription = self.subscribe(64).await;
         let received = receive_and_ack(&mut *subscription, self.handle, 200).await;
+        subscription.close().await;
         let mut received = ids(&received);
         received.sort_unstable();
         assert_eq!(received, published);
@@ -149,20 +151,23 @@ impl Contract<'_> {
         assert!(self.bus.publish(message("hung up")).now_or_never().is_none(), "confirmed in no time");
         let mut subscription = self.subscribe(1).await;
         assert_eq!(ids(&receive_and_ack(&mut *subscription, self.handle, 1).await), ["hung up"]);
+        subscription.close().await;
     }
 
     async fn a_subscription_holds_no_more_than_its_prefetch(&self) {
         let published = self.publish("prefetch", 5).await;
         let mut subscription = self.subscribe(2).await;
         let mut received = Vec::new();
-        for expected in [2, 2, 1] {
-            let linger = Linger { messages_max: 10, after_first: QUIET };
-            let batch = subscription.receive(linger).await.unwrap();
+        for (expected, after_first) in [(2, PATIENCE), (2, PATIENCE), (1, QUIET)] {
+            let began = self.handle.monotonic();
+            let batch = subscription.receive(Linger { messages_max: 10, after_first }).await.unwrap();
             assert_eq!(batch.len(), expected);
+            assert!(self.handle.monotonic() < began + PATIENCE, "waited although no more could come");
             subscription.ack_through(batch[expected - 1].tag).await.unwrap();
             received.extend(batch);
         }
         assert_eq!(ids(&received), published);
+        subscription.close().await;
     }
 
     async fn receiving_ends_with_enough_messages_or_after_the_linger(&self) {
@@ -179,6 +184,7 @@ impl Contract<'_> {
         let received = [enough, rest].concat();
         assert_eq!(ids(&received), published);
         subscription.ack_through(received[2].tag).await.unwrap();
+        subscription.close().await;
     }
 
     async fn receiving_can_be_given_up_without_losing_a_message(&self) {
@@ -190,6 +196,7 @@ impl Contract<'_> {
         }
         let received = receive_and_ack(&mut *subscription, self.handle, 2).await;
         assert!(received.iter().all(|delivery| !delivery.redelivered));
+        subscription.close().await;
     }
 
     async fn an_acknowledgement_covers_all_before_it_and_nothing_after(&self) {
@@ -202,6 +209,7 @@ impl Contract<'_> {
         let rest = receive_and_ack(&mut *subscription, self.handle, 2).await;
         assert_eq!(ids(&rest), published[3..]);
         self.expect_quiet(&mut *subscription).await;
+        subscription.close().await;
     }
 
     async fn acknowledging_twice_is_harmless_and_what_was_not_received_is_refused(&self) {
@@ -213,6 +221,7 @@ impl Contract<'_> {
         subscription.ack_through(first.tag).await.unwrap();
         subscription.ack_through(first.tag).await.unwrap();
         receive_and_ack(&mut *subscription, self.handle, 1).await;
+        subscription.close().await;
     }
 
     async fn what_is_not_acknowledged_comes_back_redelivered_and_in_order(&self) {
@@ -231,6 +240,7 @@ impl Contract<'_> {
         let received = receive_and_ack(&mut *subscription, self.handle, 4).await;
         assert_eq!(ids(&received), published);
         assert!(received.iter().all(|delivery| delivery.redelivered));
+        subscription.close().await;
     }
 
     async fn widening_lets_more_through(&self) {
@@ -275,6 +285,8 @@ impl Contract<'_> {
         let published = self.publish("shared", 4).await;
         let mut received = receive_and_ack(&mut *one, self.handle, 2).await;
         received.extend(receive_and_ack(&mut *other, self.handle, 2).await);
+        one.close().await;
+        other.close().await;
         let mut received = ids(&received);
         received.sort_unstable();
         assert_eq!(received, published);
@@ -295,6 +307,7 @@ impl Contract<'_> {
         assert_eq!(received.headers.value(header::SOURCE), Some("stripe"));
         assert_eq!(received.headers.value("x-first-death-reason"), Some("delivery_limit"));
         assert_eq!(received.headers.value("x-first-death-queue"), Some(Queue::Ledger.name()));
+        dead.close().await;
         self.expect_empty().await;
     }
 

@@ -249,7 +249,9 @@ impl State {
 
 impl Consumer {
     fn poll_available(&mut self, at_least: u64, context: &Context<'_>) -> Poll<()> {
-        if self.last_tag - self.received >= at_least {
+        let available = self.last_tag - self.received;
+        let full = self.unacknowledged.len() >= self.prefetch;
+        if available >= at_least || (available > 0 && full) {
             return Poll::Ready(());
         }
         self.waker = Some(context.waker().clone());

@@ -124,6 +124,16 @@ impl Vhost {
         connections.len()
     }
 
+    /// Lets nobody connect to this vhost any more: to its clients the broker is away.
+    pub async fn refuse_connections(&self) {
+        self.api(Method::PUT, "vhost-limits/{vhost}/max-connections", json!({ "value": 0 })).await;
+    }
+
+    /// Lets clients connect again.
+    pub async fn allow_connections(&self) {
+        self.api(Method::DELETE, "vhost-limits/{vhost}/max-connections", Value::Null).await;
+    }
+
     /// Asks anything of the management API; `{vhost}` in the path is this vhost. The answer to a request for what is
     /// not there (404), and an empty one, is null.
     pub async fn api(&self, method: Method, path: &str, body: Value) -> Value {

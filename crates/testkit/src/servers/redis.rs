@@ -1,9 +1,10 @@
 //! A key prefix of the private Redis for each test. Blocking calls: a test may look into Redis from anywhere.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use data_encoding::HEXLOWER;
-use deadpool_redis::redis::{self, Cmd, Connection, FromRedisValue};
+use deadpool_redis::redis::{self, Cmd, Connection, FromRedisValue, TypedCommands as _};
 
 /// A prefix that no other test uses, on `COUNTERSIGN_TEST_REDIS_URL` or the Redis of `deploy/dev/servers.sh`. Its keys
 /// are deleted when it is dropped.
@@ -50,22 +51,10 @@ impl KeyPrefix {
 
     /// The keys of this prefix, in order.
     pub fn keys(&self) -> Vec<Vec<u8>> {
-        let pattern = format!("{}*", self.prefix);
-        let mut keys = Vec::new();
-        let mut cursor = 0_u64;
-        loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1000);
-            let (next, mut found): (u64, Vec<Vec<u8>>) = self.ask(&scan);
-            keys.append(&mut found);
-            if next == 0 {
-                break;
-            }
-            cursor = next;
-        }
-        keys.sort();
-        keys.dedup();
-        keys
+        let mut connection = self.connection();
+        let found = connection.scan_match(format!("{}*", self.prefix)).expect("Redis lists its keys");
+        let keys: BTreeSet<Vec<u8>> = found.map(|key| key.expect("Redis lists its keys")).collect();
+        keys.into_iter().collect()
     }
 
     /// Every key of this prefix with its value, in order of keys.
@@ -107,6 +96,20 @@ impl KeyPrefix {
         }
     }
 
+    /// The URL of a user of this test who may do these things with the keys of this prefix, in the words of `ACL SETUSER`.
+    pub fn url_of_user(&self, permissions: &str) -> String {
+        let (user, pattern) = (self.user(), format!("~{}*", self.prefix));
+        let mut acl = redis::cmd("ACL");
+        acl.arg("SETUSER").arg(&user).arg("reset").arg("on").arg(">pw").arg(pattern);
+        self.ask::<()>(acl.arg(permissions.split(' ').collect::<Vec<_>>()));
+        self.url.replacen("redis://", &format!("redis://{user}:pw@"), 1)
+    }
+
+    /// The name of that user, without the characters that mean something in a URL.
+    fn user(&self) -> String {
+        self.prefix.trim_end_matches(':').replace(':', "-")
+    }
+
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -114,10 +117,16 @@ impl KeyPrefix {
 
 impl Drop for KeyPrefix {
     fn drop(&mut self) {
-        // A second panic while a failed test unwinds would hide the first.
-        if !std::thread::panicking() {
-            self.forget();
+        // The server may be gone: then the test has said so, and a panic here would hide it.
+        let connection = &mut *self.connection();
+        let pattern = format!("{}*", self.prefix);
+        if let Ok(found) = connection.scan_match::<_, Vec<u8>>(pattern) {
+            let keys: Vec<Vec<u8>> = found.filter_map(Result::ok).collect();
+            for key in keys {
+                connection.del(key).ok();
+            }
         }
+        redis::cmd("ACL").arg("DELUSER").arg(self.user()).exec(connection).ok();
     }
 }
 

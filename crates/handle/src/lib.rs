@@ -1,12 +1,13 @@
-//! The one handle to everything that is not decided by arguments: clock, timers, spawning, randomness.
+#![doc = include_str!("../README.md")]
 
 use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
 use futures_channel::oneshot;
-use futures_util::future::{BoxFuture, Either, select};
-use ledger::UnixMillis;
+pub use futures_util::future::BoxFuture;
+use futures_util::future::{Either, select};
+use money::UnixMillis;
 
 /// What a handle stands on: tokio in a service (`runtime`), a seeded executor with virtual time in `testkit`.
 pub trait Executor: Send + Sync {

@@ -1,0 +1,12 @@
+//! The auditor's reads on real databases.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed expectation is how a test reports"
+)]
+
+mod books;
+mod damage;
+mod exhaustive;
+mod refusals;
+mod runs;

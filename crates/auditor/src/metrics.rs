@@ -1,0 +1,122 @@
+//! Metrics of the auditor.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use audit::{Livemode, Report, Verdict};
+use handle::Handle;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// What the last run said. Before the first run nothing is said about the books: no value is better than a wrong one.
+#[derive(Debug)]
+pub struct Metrics {
+    balanced: Family<LivemodeLabels, Gauge>,
+    imbalance: Family<BookLabels, Gauge>,
+    /// Every book that ever had a value, so that it returns to zero when it heals or disappears.
+    books: Mutex<BTreeSet<BookLabels>>,
+    findings: Family<CheckLabels, Gauge>,
+    runs: Family<RunLabels, Counter>,
+    last_success: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LivemodeLabels {
+    livemode: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
+struct BookLabels {
+    currency: String,
+    livemode: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CheckLabels {
+    check: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RunLabels {
+    verdict: &'static str,
+}
+
+const FAILED: &str = "failed";
+
+const fn word(livemode: Livemode) -> &'static str {
+    if livemode.is_live() { "true" } else { "false" }
+}
+
+impl Metrics {
+    /// Registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            balanced: Family::default(),
+            imbalance: Family::default(),
+            books: Mutex::default(),
+            findings: Family::default(),
+            runs: Family::default(),
+            last_success: Gauge::default(),
+        };
+        for verdict in [Verdict::Balanced.as_str(), Verdict::Imbalanced.as_str(), FAILED] {
+            drop(metrics.runs.get_or_create(&RunLabels { verdict }));
+        }
+        registry.register(
+            "ledger_balance_check_status",
+            "1 when the books of a livemode balance, 0 when they do not",
+            metrics.balanced.clone(),
+        );
+        registry.register(
+            "ledger_imbalance_amount",
+            "Absolute difference of debits and credits, minor units",
+            metrics.imbalance.clone(),
+        );
+        registry.register(
+            "auditor_findings_open",
+            "Findings of the last run that came to a verdict",
+            metrics.findings.clone(),
+        );
+        registry.register("auditor_runs", "Runs, by what they ended with", metrics.runs.clone());
+        registry.register(
+            "auditor_last_success_timestamp_seconds",
+            "When a run last came to a verdict, whichever; 0 before the first",
+            metrics.last_success.clone(),
+        );
+        metrics
+    }
+
+    /// A run came to a verdict.
+    pub(crate) fn concluded(&self, report: &Report, handle: &Handle) {
+        for livemode in Livemode::ALL {
+            let balanced = report.verdict_of(livemode) == Verdict::Balanced;
+            self.balanced.get_or_create(&LivemodeLabels { livemode: word(livemode) }).set(balanced.into());
+        }
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut healed = books.clone();
+        for book in &report.verdicts {
+            let labels =
+                BookLabels { currency: book.currency.as_str().to_owned(), livemode: word(book.livemode) };
+            let amount = i64::try_from(book.difference_minor.unsigned_abs()).unwrap_or(i64::MAX);
+            self.imbalance.get_or_create(&labels).set(amount);
+            healed.remove(&labels);
+            books.insert(labels);
+        }
+        for labels in healed {
+            self.imbalance.get_or_create(&labels).set(0);
+        }
+        for check in &report.checks {
+            let open = i64::try_from(check.findings).unwrap_or(i64::MAX);
+            self.findings.get_or_create(&CheckLabels { check: check.check.as_str() }).set(open);
+        }
+        self.runs.get_or_create(&RunLabels { verdict: report.verdict.as_str() }).inc();
+        self.last_success.set(handle.now().seconds());
+    }
+
+    /// A run failed: what the last one said stands, and grows old.
+    pub(crate) fn failed(&self) {
+        self.runs.get_or_create(&RunLabels { verdict: FAILED }).inc();
+    }
+}

@@ -1,0 +1,10 @@
+//! The auditor as a whole: in this process on port 0, and as the binary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed expectation is how a test reports"
+)]
+
+mod app;
+mod books;
+mod process;
