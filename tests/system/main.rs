@@ -1,1 +1,8 @@
-//! Whole system.
+//! The whole way of an event, through real servers.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod answers;
+mod outages;
+mod privacy;
+mod processes;
+mod way;

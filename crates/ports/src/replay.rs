@@ -198,7 +198,9 @@ impl ClaimRecord {
         if self.fingerprint.contradicts(&ask.fingerprint) {
             return Judgement::Answer(Claim::Reused);
         }
-        if self.state == ClaimState::Released || ask.now >= self.until {
+        // A claim that would hold for longer than any does was made by a clock that is far ahead.
+        let misdated = self.state == ClaimState::Claimed && self.until.since_ms(ask.now) > times.claimed_ms;
+        if self.state == ClaimState::Released || ask.now >= self.until || misdated {
             let mut record = Self::claimed(ask, times);
             record.seen_fresh |= self.seen_fresh;
             return Judgement::Free(record);
@@ -274,6 +276,12 @@ mod tests {
         let in_flight = Judgement::Answer(Claim::InFlight { retry_after_ms: 1 });
         assert_eq!(claimed.judge(&ask(9_999), TIMES), in_flight);
         assert!(matches!(claimed.judge(&ask(10_000), TIMES), Judgement::Free(_)));
+    }
+
+    #[test]
+    fn a_claim_made_by_a_clock_far_ahead_holds_nobody_up() {
+        let misdated = record(ClaimState::Claimed, 3_600_000);
+        assert!(matches!(misdated.judge(&ask(0), TIMES), Judgement::Free(_)));
     }
 
     #[test]

@@ -1,0 +1,100 @@
+use countersign_tests::{Process, System, eventually, now_s};
+use serde_json::json;
+use testkit::servers::postgres::Role;
+use testkit::servers::rabbitmq::RawMessage;
+use testkit::stripe;
+
+const PAN: &str = "4242424242424242";
+const EMAIL: &str = "planted.person@example.com";
+const CLIENT_SECRET: &str = "pi_1_secret_planted9Zq";
+
+/// Every column of every table of the books, as text.
+async fn everything_in_postgres(system: &System) -> String {
+    let client = system.database.connect(Role::Superuser).await;
+    let tables =
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 'countersign'";
+    let mut text = String::new();
+    for table in client.query(tables, &[]).await.unwrap() {
+        let rows = format!(
+            "SELECT COALESCE(string_agg(t::TEXT, E'\\n'), '') FROM {} AS t",
+            table.get::<_, String>(0)
+        );
+        text.push_str(&client.query_one(&rows, &[]).await.unwrap().get::<_, String>(0));
+    }
+    let bytes =
+        "SELECT COALESCE(string_agg(convert_from(evidence, 'LATIN1'), ' '), '') FROM countersign.delivery";
+    text.push_str(&client.query_one(bytes, &[]).await.unwrap().get::<_, String>(0));
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p6_nothing_planted_leaves_the_memory_of_the_ingress() {
+    let system = System::new().await;
+    let ingress_process = Process::start(&system, "ingress", &[]);
+    let (ingress, admin) = (ingress_process.address("address").await, ingress_process.address("admin").await);
+    system.ready(admin).await;
+
+    let mut charge = stripe::charge("ch_1", 1000);
+    charge["description"] = json!(format!("{PAN} {EMAIL}"));
+    charge["failure_code"] = json!(PAN);
+    charge["client_secret"] = json!(CLIENT_SECRET);
+    charge["metadata"] = json!({ PAN: EMAIL, "card": PAN });
+    charge["payment_intent"] =
+        json!({ "id": "pi_1", "client_secret": CLIENT_SECRET, "receipt_email": EMAIL });
+    let planted = stripe::event("evt_1", "charge.succeeded", now_s(), &charge);
+    let not_ours = json!({ "id": PAN, "object": "event", "type": EMAIL, "data": CLIENT_SECRET }).to_string();
+
+    let mut answers = String::new();
+    let mut signatures = Vec::new();
+    for (body, secret) in [
+        (&planted, stripe::SECRET),
+        (&planted, "whsec_of_somebody_else"),
+        (&not_ours, stripe::SECRET),
+        (&not_ours, "whsec_of_somebody_else"),
+    ] {
+        let signature = stripe::signature(secret, now_s(), body.as_bytes());
+        let headers =
+            [("Stripe-Signature", signature.as_str()), ("X-Planted", PAN), ("Cookie", CLIENT_SECRET)];
+        answers.push_str(&system.post_raw(ingress, &headers, body.clone()).await.text);
+        signatures.push(signature.split("v1=").nth(1).unwrap().to_owned());
+    }
+    let on_the_bus = eventually("the event is on the bus", async || {
+        let messages = system.vhost.peek(ports::Queue::Ledger, 100).await;
+        (!messages.is_empty()).then_some(messages)
+    })
+    .await;
+    let shown = |message: &RawMessage| format!("{message:?} {}", String::from_utf8_lossy(&message.body()));
+    let bus: String = on_the_bus.iter().map(shown).collect();
+    let processor_process = Process::start(&system, "processor", &[]);
+    system.recorded(1).await;
+    let books = everything_in_postgres(&system).await;
+    let dump = system.redis.dump();
+    let cache: String = dump
+        .iter()
+        .flat_map(|(key, value)| [String::from_utf8_lossy(key), String::from_utf8_lossy(value)])
+        .collect();
+    let metrics = reqwest::get(format!("http://{admin}/metrics")).await.unwrap().text().await.unwrap();
+
+    assert!(books.contains("evt_1") && bus.contains("evt_1"), "the event itself is there");
+    let places = [
+        ("RabbitMQ", &bus),
+        ("Redis", &cache),
+        ("Postgres", &books),
+        ("the ingress' log", &ingress_process.log()),
+        ("the processor's log", &processor_process.log()),
+        ("an answer", &answers),
+        ("the metrics", &metrics),
+    ];
+    let mut secrets = vec![PAN, EMAIL, CLIENT_SECRET, stripe::SECRET, "a replay secret that only tests know"];
+    secrets.extend(signatures.iter().map(String::as_str));
+    for (place, text) in places {
+        for secret in &secrets {
+            assert!(!text.contains(secret), "{secret} is in {place}");
+        }
+    }
+    for shown in ["evt_1", "ch_1", "acct_dev", "booked", "1000"] {
+        assert!(!cache.contains(shown), "{shown} is in Redis");
+    }
+    drop((ingress_process, processor_process));
+    system.close().await;
+}
