@@ -1,3 +1,67 @@
-//! countersign: what an operator types
+#![doc = include_str!("../README.md")]
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+use runtime::TokioExecutor;
+
+mod balances;
+mod check_signature;
+mod config;
+mod ending;
+mod event;
+mod events;
+mod migrate;
+mod output;
+mod send;
+mod table;
+mod verify;
+
+use ending::{Answer, Failure};
+
+/// The operator's tool of Countersign. COUNTERSIGN_CONFIG names its configuration.
+///
+/// Exit codes: 0 as hoped; 1 the answer is no (findings, a refusal, an unexpected answer, nothing found); 2 it could
+/// not be done; 64 the command line, the configuration or a secret is wrong.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version)]
+enum Command {
+    /// Bring the database to the schema of this version
+    Migrate,
+    /// Run the auditor's checks now, and say what they find
+    Verify(verify::Arguments),
+    /// The trial balance, by provider account, mode and currency
+    Balances(balances::Arguments),
+    /// The newest events and what became of them
+    Events(events::Arguments),
+    /// One event's whole story: deliveries, transactions, entries, trace
+    Event(event::Arguments),
+    /// Send signed test deliveries to the ingress
+    Send(send::Arguments),
+    /// Say why a delivery is or is not authentic: ok, or the slug of the refusal
+    CheckSignature(check_signature::Arguments),
+}
+
+fn main() -> ExitCode {
+    match Command::try_parse() {
+        Ok(command) => ending::exit(execute(command)),
+        Err(error) => ending::exit_of_clap(&error),
+    }
+}
+
+fn execute(command: Command) -> Result<Answer, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("start the runtime")?.block_on(async {
+        let handle = TokioExecutor::handle();
+        match command {
+            Command::Migrate => migrate::run().await,
+            Command::Verify(arguments) => verify::run(&arguments).await,
+            Command::Balances(arguments) => balances::run(&arguments, handle).await,
+            Command::Events(arguments) => events::run(&arguments, handle).await,
+            Command::Event(arguments) => event::run(&arguments, handle).await,
+            Command::Send(arguments) => send::run(&arguments, &handle).await,
+            Command::CheckSignature(arguments) => check_signature::run(&arguments, &handle),
+        }
+    })
+}

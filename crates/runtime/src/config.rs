@@ -202,6 +202,11 @@ impl Section<'_> {
         }
     }
 
+    /// Leaves what is not asked for to the program that shares this section, instead of refusing it.
+    pub fn leave_rest(&mut self) {
+        self.table.clear();
+    }
+
     /// The names of the tables in this section, in order.
     pub fn names(&self) -> Vec<String> {
         self.table.keys().cloned().collect()
@@ -334,6 +339,7 @@ impl Section<'_> {
             Some(Value::Array(items)) => items,
             Some(value) => vec![value],
         };
+        let none = texts.is_empty();
         let mut refs = Vec::new();
         for text in texts {
             match text.as_str().and_then(|text| SecretRef::parse(text, self.folder)) {
@@ -344,7 +350,7 @@ impl Section<'_> {
                 ),
             }
         }
-        if refs.is_empty() && self.problems.is_empty() {
+        if none {
             self.problem(key, "at least one reference is expected");
         }
         refs

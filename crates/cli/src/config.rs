@@ -1,0 +1,94 @@
+//! What each command reads of the configuration: its own section, and nothing that it does not need, so that an
+//! operator need not be able to read the secrets of the services.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use runtime::config::{Document, Problems};
+use runtime::sections::{self, Source};
+use secrecy::SecretString;
+
+/// Every section that some program reads.
+const SECTIONS: [&str; 9] =
+    ["ingress", "processor", "auditor", "operator", "postgres", "redis", "replay", "rabbitmq", "sources"];
+
+/// `[postgres] url`: the database, as whoever migrates.
+pub(crate) fn owner_url() -> Result<SecretString, Problems> {
+    let mut document = only(&["postgres"])?;
+    let url = document.section("postgres", |s| s.url("url"));
+    document.finish()?;
+    Ok(url)
+}
+
+/// `[operator] database_url`: the database, as an operator.
+pub(crate) fn operator_url() -> Result<SecretString, Problems> {
+    let mut document = only(&["operator"])?;
+    let url = document.section("operator", |s| s.url("database_url"));
+    document.finish()?;
+    Ok(url)
+}
+
+/// `[auditor] database_url`: the database, as the auditor.
+pub(crate) fn auditor_url() -> Result<SecretString, Problems> {
+    let mut document = only(&["auditor"])?;
+    let url = document.section("auditor", |s| {
+        let url = s.url("database_url");
+        s.leave_rest();
+        url
+    });
+    document.finish()?;
+    Ok(url)
+}
+
+/// What sending needs.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    /// Where the ingress listens, as a client on this machine reaches it.
+    pub(crate) ingress: SocketAddr,
+    /// The sources.
+    pub(crate) sources: Vec<Source>,
+}
+
+/// `[ingress] listen` and `[sources]`.
+pub(crate) fn sending() -> Result<Sending, Problems> {
+    let mut document = only(&["ingress", "sources"])?;
+    let default = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+    let listen = document.section("ingress", |s| {
+        let listen = s.address("listen", default);
+        s.leave_rest();
+        listen
+    });
+    let sources = sections::sources(&mut document);
+    document.finish()?;
+    Ok(Sending { ingress: reachable(listen), sources })
+}
+
+fn only(sections: &[&str]) -> Result<Document, Problems> {
+    let mut document = Document::load(None)?;
+    let others: Vec<&str> = SECTIONS.into_iter().filter(|section| !sections.contains(section)).collect();
+    document.skip(&others);
+    Ok(document)
+}
+
+/// Who listens everywhere is reached on this machine's loopback.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        IpAddr::V4(_) | IpAddr::V6(_) => listen.ip(),
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_everywhere_is_reached_on_loopback() {
+        for (listen, reached) in
+            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.7:1", "10.0.0.7:1")]
+        {
+            assert_eq!(reachable(listen.parse().unwrap()), reached.parse().unwrap());
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! `countersign migrate`: the schema.
+
+use anyhow::Context as _;
+use ledger_postgres::{Applied, migrate};
+use secrecy::ExposeSecret as _;
+
+use crate::config;
+use crate::ending::{Answer, Failure};
+use crate::output::print;
+
+pub(crate) async fn run() -> Result<Answer, Failure> {
+    let url = config::owner_url()?;
+    let Applied { from, to } = migrate(url.expose_secret()).await.context("migrate the database")?;
+    if from == to {
+        print(&format!("the schema has version {to} already\n"))?;
+    } else {
+        print(&format!("the schema went from version {from} to {to}\n"))?;
+    }
+    Ok(Answer::Yes)
+}

@@ -1,0 +1,199 @@
+//! What is read of the books, and the verdict on them.
+
+use ledger::Reason;
+use ledger_postgres::{PostgresBooks, Settings};
+use ports::{Books as _, Record};
+use runtime::TokioExecutor;
+use testkit::contract::books::samples::{accounts, booking, delivery, evidence, keeping};
+use testkit::servers::postgres::{Database, Role};
+
+use crate::command::Configured;
+
+/// The configuration for this database.
+fn configured(database: &Database) -> Configured {
+    let url = |role| database.url(role);
+    Configured::new(&format!(
+        "[postgres]\nurl = \"{}\"\n[auditor]\nadmin_listen = \"127.0.0.1:9083\"\ndatabase_url = \"{}\"\n\
+         [operator]\ndatabase_url = \"{}\"\n",
+        url(Role::Superuser),
+        url(Role::Auditor),
+        url(Role::Operator)
+    ))
+}
+
+async fn record(database: &Database, batch: &[Record]) {
+    let settings = Settings::new(database.url(Role::Processor));
+    let books = PostgresBooks::connect(&settings, TokioExecutor::handle()).await.unwrap();
+    books.ensure_accounts(&accounts()).await.unwrap();
+    books.record(batch).await.unwrap();
+}
+
+/// Two captures of 10.99 and 5.00 USD, one of them delivered twice, an event that moves no money, and a message
+/// that does not decode.
+async fn booked() -> (Database, Configured) {
+    let database = Database::create().await;
+    let batch = [
+        booking(delivery(1, 1), "evt_one", &[("ch_one", 1099)]),
+        booking(delivery(1, 2), "evt_one", &[("ch_one", 1099)]),
+        booking(delivery(1, 3), "evt_two", &[("ch_two", 500)]),
+        keeping(delivery(1, 4), "evt_price", Reason::MovesNoMoney),
+        evidence(delivery(1, 5), Some("evt_lost")),
+    ];
+    record(&database, &batch).await;
+    let configured = configured(&database);
+    (database, configured)
+}
+
+#[tokio::test]
+async fn migrate_brings_the_schema_and_can_be_repeated() {
+    let database = Database::empty().await;
+    let configured = configured(&database);
+    let ended = configured.run(&["migrate"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert!(ended.stdout.starts_with("the schema went from version 0 to "), "{}", ended.stdout);
+    let ended = configured.run(&["migrate"]);
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.stdout.ends_with(" already\n"), "{}", ended.stdout);
+    assert_eq!(configured.run(&["verify"]).code, Some(0));
+    let ended = configured.run(&["balances"]);
+    assert!(ended.stdout.starts_with("the books are empty\n"), "{}", ended.stdout);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn balanced_books_verify() {
+    let (database, configured) = booked().await;
+    for arguments in [&["verify"][..], &["verify", "--full"]] {
+        let ended = configured.run(arguments);
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        assert!(ended.stdout.starts_with("Ledger balance verified\n"), "{}", ended.stdout);
+        assert!(ended.stdout.contains("test USD: balanced, debits 15.99 USD"), "{}", ended.stdout);
+    }
+    let report = configured.run(&["verify", "--json"]).json();
+    assert_eq!((&report["verdict"], &report["kind"]), (&"balanced".into(), &"incremental".into()));
+    assert!(report["audit_run"].as_i64().unwrap() > 0);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn damaged_books_are_found_with_currency_amount_and_transaction() {
+    let (database, configured) = booked().await;
+    database.damaged();
+    let superuser = database.connect(Role::Superuser).await;
+    superuser
+        .batch_execute(
+            "ALTER TABLE countersign.entry DISABLE TRIGGER ALL;
+             UPDATE countersign.entry SET amount_minor = 1149 WHERE amount_minor = 1099",
+        )
+        .await
+        .unwrap();
+    let ended = configured.run(&["verify"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), ""));
+    let first = ended.stdout.lines().next().unwrap();
+    assert!(first.starts_with("Ledger imbalance detected! Difference: 0.50 USD"), "{first}");
+    let finding = "stripe/acct_dev/test/ch_one/capture";
+    assert!(ended.stdout.contains(finding), "{}", ended.stdout);
+    let report = configured.run(&["verify", "--full", "--json"]);
+    assert_eq!(report.code, Some(1));
+    let report = report.json();
+    let found =
+        report["findings"].as_array().unwrap().iter().find(|found| found["check"] == "transactions").unwrap();
+    assert_eq!(found["transaction"]["movement_key"], finding);
+    assert_eq!((&found["currency"], &found["difference_minor"]), (&"USD".into(), &50.into()));
+    database.close().await;
+}
+
+#[tokio::test]
+async fn books_that_are_away_cannot_be_checked() {
+    let url = "postgres://countersign_x@127.0.0.1:1/countersign";
+    let configured = Configured::new(&format!(
+        "[auditor]\ndatabase_url = \"{url}\"\n[operator]\ndatabase_url = \"{url}\"\n[postgres]\nurl = \"{url}\"\n"
+    ));
+    for arguments in [&["verify"][..], &["balances"], &["events"], &["event", "evt_1"], &["migrate"]] {
+        let ended = configured.run(arguments);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(ended.stderr.contains("cannot be reached"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn books_without_a_schema_cannot_be_checked() {
+    let database = Database::empty().await;
+    let configured = configured(&database);
+    for arguments in [&["verify"][..], &["balances"]] {
+        let ended = configured.run(arguments);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains("countersign migrate"), "{}", ended.stderr);
+    }
+    database.close().await;
+}
+
+#[tokio::test]
+async fn the_trial_balance_has_debits_credits_and_totals() {
+    let (database, configured) = booked().await;
+    let ended = configured.run(&["balances"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let expected = "\
+stripe acct_dev, test money, USD
+account                 debit  credit  balance
+assets:stripe:clearing  15.99    0.00    15.99
+income:sales             0.00   15.99   -15.99
+total                   15.99   15.99     0.00
+";
+    assert_eq!(ended.stdout, format!("{expected}\nno audit has run\n"));
+    assert_eq!(configured.run(&["verify", "--full"]).code, Some(0));
+    let ended = configured.run(&["balances"]);
+    assert!(ended.stdout.contains("\nlast audit: balanced, full run 1 at 20"), "{}", ended.stdout);
+    let before = configured.run(&["balances", "--at", "2026-01-01"]);
+    assert!(before.stdout.starts_with("the books are empty\n"), "{}", before.stdout);
+    let unknown = configured.run(&["balances", "--known-at", "2020-01-01T00:00:00Z", "--json"]).json();
+    assert_eq!(unknown["books"], serde_json::json!([]));
+    let trial = configured.run(&["balances", "--json"]).json();
+    assert_eq!(trial["last_audit"]["verdict"], "balanced");
+    let book = &trial["books"][0];
+    assert_eq!((&book["debit_minor"], &book["credit_minor"]), (&1599.into(), &1599.into()));
+    assert_eq!(book["accounts"][1]["balance_minor"], -1599);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn events_are_listed_newest_first() {
+    let (database, configured) = booked().await;
+    let ended = configured.run(&["events"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert_eq!(ended.stdout.lines().count(), 4, "{}", ended.stdout);
+    let events = configured.run(&["events", "--json", "--status", "booked", "--limit", "1"]).json();
+    assert_eq!(events.as_array().unwrap().len(), 1);
+    assert_eq!((&events[0]["event_id"], &events[0]["outcome"]), (&"evt_two".into(), &"booked".into()));
+    let ended = configured.run(&["events", "--status", "ignored"]);
+    assert!(
+        ended.stdout.contains("evt_price") && ended.stdout.contains("moves-no-money"),
+        "{}",
+        ended.stdout
+    );
+    database.close().await;
+}
+
+#[tokio::test]
+async fn an_event_tells_its_whole_story() {
+    let (database, configured) = booked().await;
+    let ended = configured.run(&["event", "evt_one"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let trace = format!("{:032x}", 1);
+    for told in ["charge.succeeded", "booked", "hit", &trace, "stripe/acct_dev/test/ch_one/capture", "10.99"]
+    {
+        assert!(ended.stdout.contains(told), "{told}: {}", ended.stdout);
+    }
+    let story = configured.run(&["event", "evt_one", "--json"]).json();
+    let event = &story["events"][0];
+    assert_eq!(event["deliveries"].as_array().unwrap().len(), 2);
+    assert_eq!(event["transactions"][0]["entries"][1]["amount_minor"], -1099);
+    let lost = configured.run(&["event", "evt_lost"]);
+    assert_eq!(lost.code, Some(0), "{lost:?}");
+    assert!(lost.stdout.starts_with("Messages of this id that belong to no event\n"), "{}", lost.stdout);
+    assert!(lost.stdout.contains("undecodable"), "{}", lost.stdout);
+    let unknown = configured.run(&["event", "evt_none"]);
+    assert_eq!((unknown.code, unknown.stdout.as_str()), (Some(1), ""));
+    assert!(unknown.stderr.contains("evt_none"), "{}", unknown.stderr);
+    database.close().await;
+}
