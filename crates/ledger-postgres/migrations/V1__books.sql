@@ -21,20 +21,43 @@ INSERT INTO countersign.schema_version (version, min_reader) VALUES (1, 1);
 
 CREATE TABLE countersign.xid_offset (
   id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  added       BIGINT NOT NULL CHECK (added >= 0),
+  total       BIGINT NOT NULL CHECK (total >= 0),
   recorded_at TIMESTAMPTZ NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE countersign.xid_offset IS
-  'A cluster that is restored from a dump counts transactions from the start again; a row here carries on the old count.';
-INSERT INTO countersign.xid_offset (added) VALUES (0);
+  'A cluster that is restored from a dump counts transactions from the start again; the last row carries on the old count.';
+INSERT INTO countersign.xid_offset (total) VALUES (0);
+
+-- The last total as a constant, which the planner writes into every plan: it is asked for once per row. The trigger below
+-- replaces it, which invalidates the plans that running sessions keep; were it IMMUTABLE, they would keep the old value.
+CREATE FUNCTION countersign.xid_offset() RETURNS BIGINT LANGUAGE sql STABLE RETURN 0;
 
 CREATE FUNCTION countersign.current_xid() RETURNS BIGINT
   LANGUAGE sql STABLE
-  BEGIN ATOMIC
-    SELECT pg_current_xact_id()::TEXT::BIGINT + (SELECT sum(added) FROM countersign.xid_offset)::BIGINT;
-  END;
+  RETURN pg_current_xact_id()::TEXT::BIGINT + countersign.xid_offset();
 COMMENT ON FUNCTION countersign.current_xid() IS
   'The default of every xid column. Services may not write the column, so they cannot claim another transaction''s number.';
+
+CREATE FUNCTION countersign.apply_xid_offset() RETURNS TRIGGER
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF NEW.total < (SELECT max(total) FROM countersign.xid_offset) THEN
+    RAISE EXCEPTION USING
+      ERRCODE = '23514',
+      MESSAGE = 'transaction numbers only grow',
+      SCHEMA = TG_TABLE_SCHEMA,
+      TABLE = TG_TABLE_NAME,
+      CONSTRAINT = 'xid_offset_grows';
+  END IF;
+  EXECUTE format(
+    'CREATE OR REPLACE FUNCTION countersign.xid_offset() RETURNS BIGINT LANGUAGE sql STABLE RETURN %s', NEW.total);
+  RETURN NULL;
+END
+$$;
+CREATE TRIGGER apply_xid_offset AFTER INSERT ON countersign.xid_offset
+  FOR EACH ROW EXECUTE FUNCTION countersign.apply_xid_offset();
+ALTER TABLE countersign.xid_offset ENABLE ALWAYS TRIGGER apply_xid_offset;
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Tables
@@ -260,9 +283,9 @@ $guards$;
 
 -- Every transaction that an INSERT touched is read again from the table, with all its legs: whether they came in one
 -- statement or not, they must be complete at once, balance per currency and belong to the transaction's own writer.
--- enable_seqscan: a plan is kept for the session, and the first one is made when the table is small.
+-- LATERAL and enable_seqscan: a plan is kept for the session, and the first one is made when the tables are empty.
 CREATE FUNCTION countersign.check_entries() RETURNS TRIGGER
-  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 DECLARE
   own_xid CONSTANT BIGINT := countersign.current_xid();
@@ -279,7 +302,9 @@ BEGIN
     END AS rule
   INTO broken
   FROM (SELECT DISTINCT inserted.transaction_id FROM inserted) AS touched
-  LEFT JOIN countersign.transaction AS header ON header.id = touched.transaction_id
+  LEFT JOIN LATERAL (
+    SELECT id, legs, livemode, xid FROM countersign.transaction WHERE transaction.id = touched.transaction_id LIMIT 1
+  ) AS header ON true
   CROSS JOIN LATERAL (
     SELECT
       coalesce(sum(sums.legs), 0) AS legs,
@@ -331,7 +356,7 @@ ALTER TABLE countersign.entry ENABLE ALWAYS TRIGGER entry_rules;
 
 -- A header whose legs never came; asked at COMMIT, once per transaction. Legs that did come have passed the rules above.
 CREATE FUNCTION countersign.check_header() RETURNS TRIGGER
-  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
 BEGIN
   IF NOT EXISTS (SELECT FROM countersign.entry WHERE entry.transaction_id = NEW.id AND entry.leg = NEW.legs) THEN
@@ -358,7 +383,7 @@ ALTER TABLE countersign.transaction ENABLE ALWAYS TRIGGER transaction_has_entrie
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA countersign FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA countersign FROM PUBLIC;
 GRANT USAGE ON SCHEMA countersign TO countersign_processor, countersign_auditor, countersign_operator;
-GRANT EXECUTE ON FUNCTION countersign.current_xid() TO countersign_processor, countersign_auditor;
+GRANT EXECUTE ON FUNCTION countersign.current_xid(), countersign.xid_offset() TO countersign_processor, countersign_auditor;
 
 GRANT SELECT ON countersign.schema_version, countersign.xid_offset, countersign.account TO countersign_processor;
 GRANT INSERT (name) ON countersign.account TO countersign_processor;

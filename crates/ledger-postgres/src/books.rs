@@ -5,72 +5,19 @@ use core::time::Duration;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
-use futures_util::future::BoxFuture;
+use deadpool_postgres::{Object, Pool};
+use futures_util::future::{BoxFuture, try_join};
 use ledger::Account;
 use ports::{Books, BooksError, Filing, Handle, Record, Recorded};
-use tokio_postgres::{Config, IsolationLevel, NoTls};
+use tokio_postgres::IsolationLevel;
 
-use crate::check_schema;
-use crate::error::{of_driver, of_pool, of_url};
+use crate::error::{of_driver, of_pool};
 use crate::plan::Plan;
-use crate::rows;
-use crate::standing;
 use crate::write::{self, Written};
+use crate::{Settings, check_schema, rows, standing};
 
 /// What a batch may weigh: far below the 1 GiB that one value of a statement can have.
 const BATCH_BYTES_MAX: usize = 256 << 20;
-
-/// How to reach the books.
-#[derive(Clone)]
-pub struct Settings {
-    /// `postgres://user:password@host:port/database`.
-    pub url: String,
-    /// The most connections at a time.
-    pub connections_max: usize,
-    /// How long a connection may take to be made, or to become free.
-    pub connect_timeout: Duration,
-    /// How long one call may take in all; longer than the role's `statement_timeout`, which ends a slow statement first.
-    pub call_timeout: Duration,
-}
-
-impl Settings {
-    /// The books at `url`: 4 connections, 5 s to connect, 60 s for a call.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            connections_max: 4,
-            connect_timeout: Duration::from_secs(5),
-            call_timeout: Duration::from_mins(1),
-        }
-    }
-
-    /// Connections are made when they are first asked for.
-    pub(crate) fn pool(&self, name: &str) -> Result<Pool, BooksError> {
-        let mut config: Config = self.url.parse().map_err(|error| of_url(&error))?;
-        if config.get_application_name().is_none() {
-            config.application_name(name);
-        }
-        config.connect_timeout(self.connect_timeout);
-        config.keepalives_idle(Duration::from_secs(30));
-        config.tcp_user_timeout(self.call_timeout);
-        // Fast: a transaction that was given up has its ROLLBACK queued, and asking costs a round trip each time.
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        Pool::builder(Manager::from_config(config, NoTls, recycling))
-            .runtime(Runtime::Tokio1)
-            .max_size(self.connections_max)
-            .wait_timeout(Some(self.connect_timeout))
-            .create_timeout(Some(self.connect_timeout))
-            .build()
-            .map_err(|_| BooksError::Unavailable("the pool has no runtime".to_owned()))
-    }
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings").field("connections_max", &self.connections_max).finish_non_exhaustive()
-    }
-}
 
 /// The books in Postgres, as role `countersign_processor`.
 pub struct PostgresBooks {
@@ -184,7 +131,15 @@ async fn attempt(
         .start()
         .await
         .map_err(|error| of_driver(&error))?;
-    let standing = standing::read(&transaction, batch).await?;
+    // Every row is found by a key. A plan is kept as long as its connection, and made when the tables may be empty: without
+    // this, foreign keys would be looked up by reading whole tables until somebody analyses them.
+    let by_keys = async {
+        transaction
+            .batch_execute("SET LOCAL enable_seqscan = off; SET LOCAL jit = off")
+            .await
+            .map_err(|error| of_driver(&error))
+    };
+    let ((), standing) = try_join(by_keys, standing::read(&transaction, batch)).await?;
     let (plan, answers) = Plan::of(batch, &standing)?;
     let written =
         if plan.is_empty() { Written::Whole } else { write::write(&transaction, &plan, accounts).await? };

@@ -18,18 +18,21 @@ pub(crate) fn of_driver(error: &tokio_postgres::Error) -> BooksError {
 }
 
 fn of_database(refusal: &DbError) -> BooksError {
-    let code = refusal.code();
-    let text = match refusal.constraint() {
-        Some(constraint) => format!("SQLSTATE {}, constraint {constraint}", code.code()),
-        None => format!("SQLSTATE {}", code.code()),
+    of_state(refusal.code(), refusal.constraint())
+}
+
+fn of_state(state: &SqlState, constraint: Option<&str>) -> BooksError {
+    let code = state.code();
+    let text = match constraint {
+        Some(constraint) => format!("SQLSTATE {code}, constraint {constraint}"),
+        None => format!("SQLSTATE {code}"),
     };
-    let class = code.code().get(..2).unwrap_or_default();
-    match class {
+    match code.get(..2).unwrap_or_default() {
         // 54: a value or a statement is too large, as 22 and 23 a matter of what is in the batch.
         "22" | "23" | "54" => BooksError::Refused(text),
+        _ if *state == SqlState::RAISE_EXCEPTION => BooksError::Refused(text),
         // 42: a table, a column or a privilege is missing.
         "42" | "0A" => BooksError::Incompatible(text),
-        _ if *code == SqlState::RAISE_EXCEPTION => BooksError::Refused(text),
         // 40001, 40P01, 55P03, 57, 53, 08, 58; 25006 from a demoted primary; 28 and 3D while a server is being set up;
         // and whatever we do not know: to try again loses nothing.
         _ => BooksError::Unavailable(text),
@@ -63,4 +66,27 @@ pub(crate) fn of_pool(error: &deadpool_postgres::PoolError) -> BooksError {
 /// A URL that is none.
 pub(crate) fn of_url(_: &tokio_postgres::Error) -> BooksError {
     BooksError::Incompatible("not the URL of a Postgres database".to_owned()) // and never the text: it holds a password
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_says_whether_to_try_again_to_try_smaller_batches_or_to_call_somebody() {
+        for code in [
+            "40001", "40P01", "55P03", "57014", "57P01", "53100", "53300", "08006", "25006", "58030", "XX000",
+        ] {
+            let error = of_state(&SqlState::from_code(code), None);
+            assert_eq!(error, BooksError::Unavailable(format!("SQLSTATE {code}")));
+        }
+        for code in ["22021", "22P02", "23001", "23505", "23514", "54000", "P0001"] {
+            let error = of_state(&SqlState::from_code(code), Some("entry_balanced"));
+            assert_eq!(error, BooksError::Refused(format!("SQLSTATE {code}, constraint entry_balanced")));
+        }
+        for code in ["42P01", "42703", "42501", "0A000"] {
+            let error = of_state(&SqlState::from_code(code), None);
+            assert_eq!(error, BooksError::Incompatible(format!("SQLSTATE {code}")));
+        }
+    }
 }

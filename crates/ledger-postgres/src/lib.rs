@@ -6,11 +6,13 @@ mod plan;
 mod reads;
 mod rows;
 mod schema;
+mod settings;
 mod standing;
 mod story;
 mod write;
 
-pub use books::{PostgresBooks, Settings};
-pub use reads::{Balance, EventSummary, PostgresReader};
+pub use books::PostgresBooks;
+pub use reads::{Balance, EventSummary, LastAudit, PostgresReader};
 pub use schema::{Applied, SCHEMA_VERSION, check_schema, migrate, migration_texts};
+pub use settings::Settings;
 pub use story::{DeliveryRow, EntryRow, EventStory, Story, TransactionStory};

@@ -1,11 +1,16 @@
 //! What a batch means, given what stands in the books: a pure function from values to the rows to insert.
 
+mod planned;
+
 use std::collections::{BTreeMap, HashMap};
 
-use bytes::Bytes;
-use ledger::{EventKey, EventType, MovementDigest, MovementKey, Outcome, Reason, TraceId, Transaction};
+use ledger::{EventKey, MovementDigest, MovementKey, Outcome, Reason, TraceId, Transaction};
 use ports::{BooksError, Decision, DeliveryRecord, EventRecord, Filing, Record, Recorded, Settlement};
 use wire::{Fingerprint, InstanceId, Sequence};
+
+pub(crate) use planned::{
+    DeliveryOutcome, EventRow, Link, NewDelivery, NewEvent, NewTransaction, Role, TransactionRow,
+};
 
 /// What identifies a message.
 pub(crate) type DeliveryKey = (InstanceId, Sequence);
@@ -50,94 +55,6 @@ pub(crate) struct Plan<'a> {
     pub(crate) transactions: BTreeMap<&'a MovementKey, NewTransaction<'a>>,
     pub(crate) deliveries: BTreeMap<DeliveryKey, NewDelivery<'a>>,
     pub(crate) links: Vec<Link<'a>>,
-}
-
-/// A row of `event`.
-#[derive(Debug)]
-pub(crate) struct NewEvent<'a> {
-    pub(crate) record: &'a EventRecord,
-    pub(crate) trace_id: Option<&'a TraceId>,
-    /// Why it is not booked; `None` when it is.
-    pub(crate) reason: Option<Reason>,
-    movements: Vec<&'a MovementKey>,
-}
-
-/// A row of `transaction` and its entries.
-#[derive(Debug)]
-pub(crate) struct NewTransaction<'a> {
-    pub(crate) transaction: &'a Transaction,
-    pub(crate) event: &'a EventKey,
-    pub(crate) trace_id: Option<&'a TraceId>,
-}
-
-/// A row of `delivery`.
-#[derive(Debug)]
-pub(crate) struct NewDelivery<'a> {
-    pub(crate) delivery: &'a DeliveryRecord,
-    pub(crate) key: Option<&'a EventKey>,
-    pub(crate) event_type: Option<&'a EventType>,
-    pub(crate) event: Option<EventRow<'a>>,
-    pub(crate) outcome: DeliveryOutcome,
-    pub(crate) reason: Option<Reason>,
-    pub(crate) evidence: Option<&'a Bytes>,
-}
-
-/// What became of a message; in Postgres a CHECK lists the same words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DeliveryOutcome {
-    /// It brought an event, which became this.
-    Brought(Outcome),
-    /// Its event was there.
-    Hit,
-}
-
-impl DeliveryOutcome {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Brought(outcome) => outcome.as_str(),
-            Self::Hit => "hit",
-        }
-    }
-}
-
-/// A row of `event_transaction`; its event is always a new one.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Link<'a> {
-    pub(crate) event: &'a EventKey,
-    pub(crate) transaction: TransactionRow<'a>,
-    pub(crate) role: Role,
-}
-
-/// What an event is to a transaction; in Postgres a CHECK lists the same words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    First,
-    Describer,
-    Conflict,
-}
-
-impl Role {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::First => "first",
-            Self::Describer => "describer",
-            Self::Conflict => "conflict",
-        }
-    }
-}
-
-/// An event's row: there, or about to be inserted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EventRow<'a> {
-    Standing(i64),
-    New(&'a EventKey),
-}
-
-/// A transaction's row: there, or about to be inserted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TransactionRow<'a> {
-    Standing(i64),
-    New(&'a MovementKey),
 }
 
 impl<'a> Plan<'a> {
@@ -290,17 +207,6 @@ pub(crate) fn delivery_key(record: &Record) -> DeliveryKey {
     (record.delivery.instance, record.delivery.sequence)
 }
 
-impl NewEvent<'_> {
-    pub(crate) fn outcome(&self) -> Outcome {
-        self.reason.map_or(Outcome::Booked, Reason::outcome)
-    }
-
-    fn answer(&self, settlement: Settlement) -> Recorded {
-        let movements = self.movements.iter().map(|&key| key.clone()).collect();
-        Recorded { settlement, outcome: self.outcome(), reason: self.reason, movements }
-    }
-}
-
 impl StandingEvent {
     fn answer(&self) -> Recorded {
         let Self { outcome, reason, movements, .. } = self;
@@ -313,51 +219,63 @@ impl StandingEvent {
     }
 }
 
-impl<'a> NewDelivery<'a> {
-    fn of_event(
-        delivery: &'a DeliveryRecord,
-        event: &'a EventRecord,
-        row: EventRow<'a>,
-        outcome: DeliveryOutcome,
-        reason: Option<Reason>,
-    ) -> Self {
-        Self {
-            delivery,
-            key: Some(&event.key),
-            event_type: Some(&event.event_type),
-            event: Some(row),
-            outcome,
-            reason,
-            evidence: None,
-        }
-    }
-
-    fn evidence(
-        delivery: &'a DeliveryRecord,
-        key: Option<&'a EventKey>,
-        event_type: Option<&'a EventType>,
-        reason: Reason,
-        body: &'a Bytes,
-    ) -> Self {
-        Self {
-            delivery,
-            key,
-            event_type,
-            event: None,
-            outcome: DeliveryOutcome::Brought(Outcome::Parked),
-            reason: Some(reason),
-            evidence: Some(body),
-        }
-    }
-
-    /// The id is that of another event: a delivery row with the content, never an event row.
-    fn reused(delivery: &'a DeliveryRecord, event: &'a EventRecord) -> (Self, Recorded) {
-        let reason = Reason::EventIdReused;
-        let row = Self::evidence(delivery, Some(&event.key), Some(&event.event_type), reason, &event.payload);
-        (row, parked(Settlement::Reused, reason))
-    }
-}
-
 fn parked(settlement: Settlement, reason: Reason) -> Recorded {
     Recorded { settlement, outcome: Outcome::Parked, reason: Some(reason), movements: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::contract::books::samples::{booking, capture_key, delivery, event_key};
+
+    use super::*;
+
+    #[test]
+    fn every_writer_takes_its_keys_in_the_same_order_whatever_the_order_of_its_batch() {
+        let one = booking(delivery(1, 1), "evt_b", &[("ch_z", 1), ("ch_a", 1)]);
+        let other = booking(delivery(1, 2), "evt_a", &[("ch_m", 1)]);
+        for batch in [[one.clone(), other.clone()], [other, one]] {
+            let (plan, _) = Plan::of(&batch, &Standing::default()).unwrap();
+            let events: Vec<String> = plan.events.keys().map(|key| key.event_id.to_string()).collect();
+            let objects: Vec<String> =
+                plan.transactions.keys().map(|key| key.object_id.to_string()).collect();
+            let deliveries: Vec<u64> = plan.deliveries.keys().map(|(_, sequence)| sequence.0).collect();
+            assert_eq!(
+                (events, objects, deliveries),
+                (
+                    vec!["evt_a".to_owned(), "evt_b".to_owned()],
+                    vec!["ch_a".to_owned(), "ch_m".to_owned(), "ch_z".to_owned()],
+                    vec![1, 2],
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_digest_of_another_version_contradicts_nobody() {
+        let batch = [booking(delivery(1, 1), "evt_1", &[("ch_1", 100)])];
+        let held = StandingTransaction { row: 7, digest: None };
+        let standing =
+            Standing { transactions: HashMap::from([(capture_key("ch_1"), held)]), ..Standing::default() };
+        let (plan, answers) = Plan::of(&batch, &standing).unwrap();
+        let described = Link {
+            event: &event_key("evt_1"),
+            transaction: TransactionRow::Standing(7),
+            role: Role::Describer,
+        };
+        assert_eq!(plan.links, [described]);
+        assert!(plan.transactions.is_empty());
+        assert_eq!(answers.first().map(|answer| answer.outcome), Some(Outcome::Booked));
+    }
+
+    #[test]
+    fn a_batch_of_what_was_recorded_before_writes_nothing() {
+        let batch = [booking(delivery(1, 1), "evt_1", &[("ch_1", 100)])];
+        let before =
+            StandingDelivery { outcome: Outcome::Booked, reason: None, movements: vec![capture_key("ch_1")] };
+        let key = (batch[0].delivery.instance, batch[0].delivery.sequence);
+        let standing = Standing { deliveries: HashMap::from([(key, before)]), ..Standing::default() };
+        let (plan, answers) = Plan::of(&batch, &standing).unwrap();
+        assert!(plan.is_empty() && plan.events.is_empty() && plan.links.is_empty());
+        assert_eq!(answers[0].settlement, Settlement::Again);
+    }
 }

@@ -76,6 +76,22 @@ pub struct EventSummary {
     pub trace_id: Option<String>,
 }
 
+/// The auditor's last verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LastAudit {
+    /// The run's number.
+    pub run: i64,
+    /// `incremental` or `full`.
+    pub kind: String,
+    /// `balanced`, `imbalanced` or `failed`.
+    pub verdict: String,
+    /// When its last check had ended.
+    pub finished_at: Timestamp,
+}
+
+const LAST_AUDIT: &str = "-- last_audit
+SELECT id, kind, verdict, finished_at FROM countersign.audit_run ORDER BY id DESC LIMIT 1";
+
 const BALANCES: &str = "-- balances
 SELECT
   transaction.provider, transaction.provider_account, entry.livemode, account.name AS account, entry.currency,
@@ -118,6 +134,14 @@ impl PostgresReader {
         let known_at = known_at.map(rows::instant_nearest).transpose()?;
         self.read(async |transaction: &Transaction<'_>| {
             query(transaction, BALANCES, &[&at, &known_at]).await?.iter().map(balance).collect()
+        })
+        .await
+    }
+
+    /// The auditor's last run, if there was one.
+    pub async fn last_audit(&self) -> Result<Option<LastAudit>, BooksError> {
+        self.read(async |transaction: &Transaction<'_>| {
+            query(transaction, LAST_AUDIT, &[]).await?.first().map(last_audit).transpose()
         })
         .await
     }
@@ -169,6 +193,15 @@ pub(crate) async fn query(
     parameters: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<Row>, BooksError> {
     transaction.query(statement, parameters).await.map_err(|error| of_driver(&error))
+}
+
+fn last_audit(row: &Row) -> Result<LastAudit, BooksError> {
+    Ok(LastAudit {
+        run: column(row, "id")?,
+        kind: column(row, "kind")?,
+        verdict: column(row, "verdict")?,
+        finished_at: column(row, "finished_at")?,
+    })
 }
 
 fn balance(row: &Row) -> Result<Balance, BooksError> {

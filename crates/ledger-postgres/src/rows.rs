@@ -121,3 +121,38 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, BooksError> {
     let text = core::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
     text.ok_or_else(|| BooksError::Refused("a payload is no text".to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sequence_comes_back_from_its_column() {
+        for number in [0, 1, u64::try_from(i64::MAX).unwrap(), u64::try_from(i64::MAX).unwrap() + 1, u64::MAX]
+        {
+            assert_eq!(sequence(Sequence(number)).cast_unsigned(), number);
+        }
+    }
+
+    #[test]
+    fn an_instant_that_postgres_or_a_person_could_not_read_is_refused_or_brought_near() {
+        for at in [FIRST_MS, 0, LAST_MS] {
+            assert_eq!(instant(UnixMillis(at)).unwrap().as_millisecond(), at);
+        }
+        for at in [i64::MIN, FIRST_MS - 1, LAST_MS + 1, i64::MAX] {
+            assert!(matches!(instant(UnixMillis(at)), Err(BooksError::Refused(_))));
+            assert_eq!(
+                instant_nearest(UnixMillis(at)).unwrap().as_millisecond(),
+                at.clamp(FIRST_MS, LAST_MS)
+            );
+        }
+        assert_eq!(instant(UnixMillis(FIRST_MS)).unwrap().to_string(), "0001-01-01T00:00:00Z");
+        assert_eq!(instant(UnixMillis(LAST_MS)).unwrap().to_string(), "9999-12-30T00:00:00Z");
+    }
+
+    #[test]
+    fn text_is_utf_8_without_a_nul() {
+        assert_eq!(text("{\"a\":\"\u{e9}\"}".as_bytes()).unwrap(), "{\"a\":\"\u{e9}\"}");
+        assert!(text(b"\xff").is_err() && text(b"a\0b").is_err());
+    }
+}

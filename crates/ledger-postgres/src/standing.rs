@@ -12,27 +12,57 @@ use crate::error::of_driver;
 use crate::plan::{Standing, StandingDelivery, StandingEvent, StandingTransaction, delivery_key};
 use crate::rows;
 
+// LATERAL with LIMIT: each key is looked up in its index, whatever the planner believes about the size of the table.
+
 const STANDING_DELIVERIES: &str = "-- standing_deliveries
-SELECT instance, sequence, delivery.event_row, delivery.reason AS delivery_reason, event.outcome, event.reason
+SELECT asked.instance, asked.sequence, delivery.event_row, delivery.reason AS delivery_reason, event.outcome, event.reason
 FROM unnest($1::TEXT[], $2::BIGINT[]) AS asked (instance, sequence)
-JOIN countersign.delivery USING (instance, sequence)
-LEFT JOIN countersign.event ON event.id = delivery.event_row";
+CROSS JOIN LATERAL (
+  SELECT event_row, reason
+  FROM countersign.delivery
+  WHERE delivery.instance = asked.instance AND delivery.sequence = asked.sequence
+  LIMIT 1) AS delivery
+LEFT JOIN LATERAL (
+  SELECT outcome, reason FROM countersign.event WHERE event.id = delivery.event_row LIMIT 1) AS event ON true";
 
 const STANDING_EVENTS: &str = "-- standing_events
-SELECT id, source, provider_account, livemode, event_id, fingerprint, fingerprint_version, outcome, reason
+SELECT
+  event.id, asked.source, asked.provider_account, asked.livemode, asked.event_id, event.fingerprint,
+  event.fingerprint_version, event.outcome, event.reason
 FROM unnest($1::TEXT[], $2::TEXT[], $3::BOOLEAN[], $4::TEXT[]) AS asked (source, provider_account, livemode, event_id)
-JOIN countersign.event USING (source, provider_account, livemode, event_id)";
+CROSS JOIN LATERAL (
+  SELECT id, fingerprint, fingerprint_version, outcome, reason
+  FROM countersign.event
+  WHERE event.event_id = asked.event_id AND event.source = asked.source
+    AND event.provider_account = asked.provider_account AND event.livemode = asked.livemode
+  LIMIT 1) AS event";
 
 const STANDING_TRANSACTIONS: &str = "-- standing_transactions
-SELECT id, provider, provider_account, livemode, object_id, kind, digest, digest_version
-FROM countersign.transaction
-WHERE movement_key = ANY ($1::TEXT[])";
+SELECT
+  transaction.id, transaction.provider, transaction.provider_account, transaction.livemode, transaction.object_id,
+  transaction.kind, transaction.digest, transaction.digest_version
+FROM unnest($1::TEXT[]) AS asked (movement_key)
+CROSS JOIN LATERAL (
+  SELECT id, provider, provider_account, livemode, object_id, kind, digest, digest_version
+  FROM countersign.transaction
+  WHERE transaction.movement_key = asked.movement_key
+  LIMIT 1) AS transaction";
 
 const STANDING_MOVEMENTS: &str = "-- standing_movements
-SELECT link.event_row, provider, provider_account, livemode, object_id, kind
-FROM countersign.event_transaction AS link
-JOIN countersign.transaction ON transaction.id = link.transaction_id
-WHERE link.event_row = ANY ($1::BIGINT[]) AND link.role IN ('first', 'describer')";
+SELECT
+  asked.event_row, transaction.provider, transaction.provider_account, transaction.livemode, transaction.object_id,
+  transaction.kind
+FROM unnest($1::BIGINT[]) AS asked (event_row)
+CROSS JOIN LATERAL (
+  SELECT transaction_id
+  FROM countersign.event_transaction AS link
+  WHERE link.event_row = asked.event_row AND link.role IN ('first', 'describer')
+  OFFSET 0) AS link
+CROSS JOIN LATERAL (
+  SELECT provider, provider_account, livemode, object_id, kind
+  FROM countersign.transaction
+  WHERE transaction.id = link.transaction_id
+  LIMIT 1) AS transaction";
 
 /// The movements of each event row.
 type Movements = HashMap<i64, Vec<MovementKey>>;

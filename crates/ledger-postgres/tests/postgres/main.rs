@@ -4,9 +4,14 @@
     reason = "tests; clippy's own exception does not cover functions that tests share"
 )]
 
+mod agreement;
 mod contract;
+mod failures;
 mod guards;
 mod privileges;
+mod random;
+mod reads;
+mod recorders;
 mod schema;
 mod words;
 

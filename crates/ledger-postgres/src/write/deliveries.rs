@@ -1,0 +1,71 @@
+//! Rows of `delivery`.
+
+use deadpool_postgres::Transaction;
+use ledger::{EventType, Reason, TraceId};
+use ports::BooksError;
+use tokio_postgres::types::ToSql;
+use wire::ReplayCheck;
+
+use super::{Inserted, execute};
+use crate::plan::{NewDelivery, Plan};
+use crate::rows;
+
+const INSERT_DELIVERIES: &str = "-- insert_deliveries
+INSERT INTO countersign.delivery (
+  instance, sequence, source, provider_account, livemode, event_id, event_type, event_row, outcome, reason, evidence,
+  replay_checked, trace_id, received_at)
+SELECT * FROM unnest(
+  $1::TEXT[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::BOOLEAN[], $6::TEXT[], $7::TEXT[], $8::BIGINT[], $9::TEXT[],
+  $10::TEXT[], $11::BYTEA[], $12::BOOLEAN[], $13::TEXT[], $14::TIMESTAMPTZ[])
+ON CONFLICT (instance, sequence) DO NOTHING";
+
+/// How many went in.
+pub(super) async fn insert(
+    transaction: &Transaction<'_>,
+    plan: &Plan<'_>,
+    inserted: &Inserted,
+) -> Result<usize, BooksError> {
+    let deliveries: Vec<&NewDelivery<'_>> = plan.deliveries.values().collect();
+    let keys = || deliveries.iter().map(|delivery| delivery.key);
+    let instances: Vec<String> = deliveries.iter().map(|new| new.delivery.instance.to_string()).collect();
+    let sequences: Vec<i64> = deliveries.iter().map(|new| rows::sequence(new.delivery.sequence)).collect();
+    let sources: Vec<Option<&str>> = keys().map(|key| key.map(|key| key.source.as_str())).collect();
+    let accounts: Vec<Option<&str>> = keys().map(|key| key.map(|key| key.account.as_str())).collect();
+    let livemodes: Vec<Option<bool>> = keys().map(|key| key.map(|key| key.livemode.is_live())).collect();
+    let ids: Vec<Option<&str>> = keys().map(|key| key.map(|key| key.event_id.as_str())).collect();
+    let types: Vec<Option<&str>> =
+        deliveries.iter().map(|new| new.event_type.map(EventType::as_str)).collect();
+    let event_rows = deliveries
+        .iter()
+        .map(|new| new.event.map(|row| inserted.event(row)).transpose())
+        .collect::<Result<Vec<Option<i64>>, _>>()?;
+    let outcomes: Vec<&str> = deliveries.iter().map(|new| new.outcome.as_str()).collect();
+    let reasons: Vec<Option<&str>> = deliveries.iter().map(|new| new.reason.map(Reason::as_str)).collect();
+    let evidence: Vec<Option<&[u8]>> =
+        deliveries.iter().map(|new| new.evidence.map(|body| &**body)).collect();
+    let checked: Vec<bool> =
+        deliveries.iter().map(|new| new.delivery.replay_check == ReplayCheck::Claimed).collect();
+    let traces: Vec<Option<&str>> =
+        deliveries.iter().map(|new| new.delivery.trace_id.as_ref().map(TraceId::as_str)).collect();
+    let received = deliveries
+        .iter()
+        .map(|new| rows::instant_nearest(new.delivery.received_at))
+        .collect::<Result<Vec<_>, _>>()?;
+    let columns: [&(dyn ToSql + Sync); 14] = [
+        &instances,
+        &sequences,
+        &sources,
+        &accounts,
+        &livemodes,
+        &ids,
+        &types,
+        &event_rows,
+        &outcomes,
+        &reasons,
+        &evidence,
+        &checked,
+        &traces,
+        &received,
+    ];
+    execute(transaction, INSERT_DELIVERIES, &columns).await
+}
