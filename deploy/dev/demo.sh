@@ -69,7 +69,7 @@ trap finish EXIT
 heading 'What the provider sends, and what it is answered'
 charge=(--event charge.succeeded --id evt_demo_1 --object ch_demo_1 --amount 4200)
 deliver accepted 'a charge of 42.00 USD' "${charge[@]}"
-deliver accepted 'the same money, told by its payment intent' --event payment_intent.succeeded --id evt_demo_2 --object ch_demo_1 --amount 4200
+deliver accepted 'the same money, told by its payment intent' --event payment_intent.succeeded --id evt_demo_2 --object pi_demo_1 --amount 4200
 deliver accepted 'a charge of 1250 JPY' --event charge.succeeded --id evt_demo_3 --object ch_demo_3 --amount 1250 --currency JPY
 deliver accepted 'a charge of 9.99 EUR' --event charge.succeeded --id evt_demo_4 --object ch_demo_4 --amount 999 --currency EUR
 deliver accepted 'an event that moves no money' --event customer.created --id evt_demo_5

@@ -5,7 +5,8 @@ use core::time::Duration;
 use ports::Handle;
 
 const FIRST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(5);
+/// A connection that lasts longer than this was a success.
+pub(crate) const LONGEST: Duration = Duration::from_secs(5);
 
 /// Doubles from 100 ms to 5 s; of each delay the second half is random, so that processes do not return in step.
 #[derive(Debug, Default)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lapin::Channel;
 use ports::{BusUnavailable, Handle, Queue, Subscription};
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::link::{Link, LinkError};
@@ -16,6 +17,7 @@ use crate::topology;
 pub(crate) struct Consuming {
     settings: Arc<Settings>,
     handle: Handle,
+    stop: CancellationToken,
     state: Mutex<State>,
 }
 
@@ -25,7 +27,6 @@ struct State {
     backoff: Backoff,
     /// No attempt before this instant, however often somebody asks.
     not_before: Duration,
-    closed: bool,
 }
 
 impl From<LinkError> for BusUnavailable {
@@ -35,8 +36,8 @@ impl From<LinkError> for BusUnavailable {
 }
 
 impl Consuming {
-    pub(crate) fn new(settings: Arc<Settings>, handle: Handle) -> Self {
-        Self { settings, handle, state: Mutex::default() }
+    pub(crate) fn new(settings: Arc<Settings>, handle: Handle, stop: CancellationToken) -> Self {
+        Self { settings, handle, stop, state: Mutex::default() }
     }
 
     /// One attempt, after the backoff of the failures before it.
@@ -45,10 +46,15 @@ impl Consuming {
         queue: Queue,
         prefetch: u16,
     ) -> Result<Box<dyn Subscription>, BusUnavailable> {
-        let mut state = self.state.lock().await;
-        if state.closed {
-            return Err(BusUnavailable("closed".to_owned()));
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(BusUnavailable("the bus is closed".to_owned())),
+            subscribed = self.attempt(queue, prefetch) => subscribed,
         }
+    }
+
+    async fn attempt(&self, queue: Queue, prefetch: u16) -> Result<Box<dyn Subscription>, BusUnavailable> {
+        let mut state = self.state.lock().await;
         self.handle.sleep(state.not_before.saturating_sub(self.handle.monotonic())).await;
         match self.consume(&mut state, queue, prefetch).await {
             Ok(consumption) => {
@@ -89,11 +95,10 @@ impl Consuming {
         }
     }
 
-    /// Ends the connection and with it every subscription; what is not acknowledged goes back to its queue.
+    /// Ends the connection and with it every subscription; what is not acknowledged goes back to its queue. Comes after
+    /// the stop, which ends whoever is about to subscribe.
     pub(crate) async fn close(&self) {
-        let mut state = self.state.lock().await;
-        state.closed = true;
-        if let Some(link) = state.link.take() {
+        if let Some(link) = self.state.lock().await.link.take() {
             link.close().await;
         }
     }

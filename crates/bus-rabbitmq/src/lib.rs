@@ -16,6 +16,7 @@ use core::fmt;
 use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::join;
 use ports::{BoxFuture, Bus, BusUnavailable, Handle, NotConfirmed, Outgoing, Queue, Subscription, Task};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -59,22 +60,22 @@ impl RabbitMq {
         let publisher =
             Publisher::new(Arc::clone(&settings), handle.clone(), posted, Arc::clone(&pulse), stop.clone());
         let publisher = handle.spawn("rabbitmq publisher", publisher.run());
-        let consuming = Consuming::new(Arc::clone(&settings), handle.clone());
+        let consuming = Consuming::new(Arc::clone(&settings), handle.clone(), stop.clone());
         let publisher = Mutex::new(Some(publisher));
         Self { settings, handle, mailbox, pulse, consuming, stop, publisher }
     }
 
-    /// An orderly end: nothing new is taken, what is in flight gets its confirm or its deadline, then the connections
-    /// close. Takes at most the confirm deadline and four seconds.
+    /// An orderly end: nothing new is taken, what is in flight gets its confirm or its deadline, subscriptions end, and
+    /// the connections close. Takes at most the confirm deadline and four seconds.
     pub async fn close(&self) {
         self.stop.cancel();
         let publisher = self.publisher.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let farewell = async {
+        let published = async {
             if let Some(publisher) = publisher {
                 publisher.await;
             }
-            self.consuming.close().await;
         };
+        let farewell = join(published, self.consuming.close());
         if self
             .handle
             .within(self.settings.confirm_deadline.saturating_add(FAREWELL), farewell)

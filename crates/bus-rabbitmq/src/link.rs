@@ -76,6 +76,16 @@ impl Link {
         self.handle.within(REQUEST, request).await.ok_or(LinkError::Deadline)?.map_err(LinkError::from)
     }
 
+    /// Ends a channel in order, if it has not ended yet. Left to the driver, the end of a channel races with the
+    /// cancelling of its consumer and with the end of the connection, and the loser takes the connection down.
+    pub(crate) async fn close_channel(&self, channel: &Channel) {
+        if channel.status().connected()
+            && !matches!(self.handle.within(CLOSE, channel.close(200, "OK".into())).await, Some(Ok(())))
+        {
+            tracing::debug!("A channel to RabbitMQ ended without goodbye");
+        }
+    }
+
     /// Blocked, unblocked, failed. To be called once: several listeners would share the events, not each get them all.
     pub(crate) fn events(&self) -> impl Stream<Item = Event> + Send + 'static {
         self.connection.events_listener()

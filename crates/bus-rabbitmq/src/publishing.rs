@@ -11,7 +11,7 @@ use ports::{Handle, NotConfirmed, Outgoing};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, LONGEST};
 use crate::flight::{Answer, Flights, Returned};
 use crate::link::{Link, LinkError};
 use crate::message::speak;
@@ -80,7 +80,7 @@ impl Publisher {
                     let Some(why) = self.serve(&link, channel).await else {
                         return link.close().await;
                     };
-                    if self.handle.monotonic().saturating_sub(began) > self.settings.blocked_deadline {
+                    if self.handle.monotonic().saturating_sub(began) > LONGEST {
                         backoff.reset();
                     }
                     why
@@ -106,13 +106,15 @@ impl Publisher {
     async fn serve(&mut self, link: &Link, mut channel: Channel) -> Option<String> {
         let mut events = pin!(link.events());
         loop {
-            match self.pump(link, channel, events.as_mut()).await {
+            let end = self.pump(link, &channel, events.as_mut()).await;
+            self.pulse.set_line(Line::Down);
+            link.close_channel(&channel).await;
+            match end {
                 End::Stopped => return None,
                 // A channel that never worked would only die again: that takes the backoff of a new connection.
                 End::Link { why } | End::Channel { why, worked: false } => return Some(why),
                 End::Channel { why, worked: true } => {
                     tracing::warn!(why, "The publishing channel died; opening another");
-                    self.pulse.set_line(Line::Down);
                     channel = match self.refuse_while(open_channel(&self.settings.clone(), link)).await? {
                         Ok(channel) => channel,
                         Err(error) => return Some(error.to_string()),
@@ -126,7 +128,7 @@ impl Publisher {
     async fn pump(
         &mut self,
         link: &Link,
-        channel: Channel,
+        channel: &Channel,
         mut events: core::pin::Pin<&mut (impl Stream<Item = Event> + Send)>,
     ) -> End {
         let mut flights = Flights::new(channel.clone());
@@ -142,12 +144,12 @@ impl Publisher {
                 landed = flights.land() => match landed {
                     Ok(decided) => watch.decided(decided, self.handle.monotonic()),
                     Err(Returned) => {
-                        tracing::error!("A message was returned: countersign.unrouted has no queue");
+                        tracing::error!("A message was returned: nothing is bound to countersign.unrouted");
                         return End::Channel { why: "a message was returned".to_owned(), worked: true };
                     }
                 },
                 Some(event) = events.next() => {
-                    if let Some(end) = self.heed(&event, link, &channel, &mut watch) {
+                    if let Some(end) = self.heed(&event, link, channel, &mut watch) {
                         return end;
                     }
                 }
@@ -164,7 +166,7 @@ impl Publisher {
                 }
                 () = &mut tick => {
                     tick = self.handle.sleep(TICK);
-                    let dead = watch.dead(link, &channel, &"it ended");
+                    let dead = watch.dead(link, channel, &"it ended");
                     if let Some(end) = dead.or_else(|| watch.overdue(&self.settings, self.handle.monotonic())) {
                         return end;
                     }

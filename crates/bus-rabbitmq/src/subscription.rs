@@ -1,6 +1,5 @@
 //! One consumer on one channel of its own.
 
-use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -14,9 +13,6 @@ use ports::{BoxFuture, BusUnavailable, Delivery, DeliveryTag, Handle, Linger, Qu
 use crate::link::{Link, LinkError};
 use crate::message::hear;
 
-/// How long an orderly end may take.
-const CLOSE: Duration = Duration::from_secs(2);
-
 /// A subscription. Dropping it closes its channel, and the broker takes back what is not acknowledged.
 pub(crate) struct Consumption {
     link: Arc<Link>,
@@ -27,6 +23,7 @@ pub(crate) struct Consumption {
     consumer: Option<Consumer>,
     /// How often it was replaced: a new consumer needs a new tag.
     generation: u32,
+    prefetch: u16,
     /// Delivered to us and not yet handed out.
     buffered: VecDeque<Delivery>,
     handed_out: u64,
@@ -48,6 +45,7 @@ impl Consumption {
             queue,
             consumer: None,
             generation: 0,
+            prefetch: 0,
             buffered: VecDeque::new(),
             handed_out: 0,
             acknowledged: 0,
@@ -58,8 +56,9 @@ impl Consumption {
 
     async fn consume(&mut self, prefetch: u16) -> Result<(), LinkError> {
         // Never global, which a quorum queue answers by ending the connection; never 0, which it takes for 2000.
+        self.prefetch = prefetch.max(1);
         let qos = BasicQosOptions { global: false };
-        self.link.request(self.channel.basic_qos(prefetch.max(1), qos)).await?;
+        self.link.request(self.channel.basic_qos(self.prefetch, qos)).await?;
         let tag = format!("countersign-{}", self.generation);
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
         let consuming = self.channel.basic_consume(self.queue.name().into(), tag.into(), options, arguments);
@@ -96,7 +95,7 @@ impl Consumption {
             self.take_one().await?;
         }
         let mut over = self.handle.sleep(linger.after_first);
-        while self.buffered.len() < most && self.consumer.is_some() {
+        while self.buffered.len() < most && !self.is_full() && self.consumer.is_some() {
             // What is there already is taken without a look at the clock.
             let taken = match self.take_one().now_or_never() {
                 Some(taken) => taken,
@@ -123,10 +122,10 @@ impl Consumption {
         if tag.0 > self.handed_out {
             return Err(BusUnavailable(format!("delivery {} was never received here", tag.0)));
         }
-        let ack = self.channel.basic_ack(tag.0, BasicAckOptions { multiple: true });
-        self.link.request(ack).await?;
+        // Before the await: once polled it is on its way, and given up it must not be repeated.
         self.acknowledged = tag.0;
-        Ok(())
+        let ack = self.channel.basic_ack(tag.0, BasicAckOptions { multiple: true });
+        Ok(self.link.request(ack).await?)
     }
 
     /// Cancels the consumer, keeps what it had delivered, and consumes again. Acknowledging goes on as before: tags
@@ -145,6 +144,12 @@ impl Consumption {
         Ok(self.consume(prefetch).await?)
     }
 
+    /// Whether the prefetch allows no more, so that waiting for more is in vain. Tags count up by one.
+    fn is_full(&self) -> bool {
+        let last = self.buffered.back().map_or(self.handed_out, |last| last.tag.0);
+        last.saturating_sub(self.acknowledged) >= u64::from(self.prefetch)
+    }
+
     fn require_channel(&self) -> Result<(), BusUnavailable> {
         if self.channel.status().connected() {
             Ok(())
@@ -152,11 +157,34 @@ impl Consumption {
             Err(BusUnavailable("the channel has ended".to_owned()))
         }
     }
+}
 
-    async fn close(self: Box<Self>) {
-        let closing = self.channel.close(200, "OK".into());
-        if !matches!(self.handle.within(CLOSE, closing).await, Some(Ok(()))) {
-            tracing::debug!(queue = self.queue.name(), "A channel ended without goodbye");
+/// Ends a consumer and its channel, in this order: the broker takes a cancelled consumer from its queue before it
+/// answers, but one whose channel has closed only some time later, and what it delivers to it meanwhile counts as
+/// delivered.
+async fn end(link: Arc<Link>, channel: Channel, consumer: Option<Consumer>) {
+    if let Some(consumer) = &consumer
+        && channel.status().connected()
+        && let Err(error) =
+            link.request(channel.basic_cancel(consumer.tag(), BasicCancelOptions::default())).await
+    {
+        tracing::debug!(%error, "A consumer ended without goodbye");
+    }
+    link.close_channel(&channel).await;
+}
+
+impl Consumption {
+    fn end(&mut self) -> impl Future<Output = ()> + Send + 'static {
+        end(Arc::clone(&self.link), self.channel.clone(), self.consumer.take())
+    }
+}
+
+impl Drop for Consumption {
+    fn drop(&mut self) {
+        if self.channel.status().connected() {
+            // Nobody waits for the task; it takes 7 s at most.
+            let ending = self.end();
+            drop(self.handle.spawn("rabbitmq subscription end", ending));
         }
     }
 }
@@ -174,7 +202,7 @@ impl Subscription for Consumption {
         Box::pin(self.widen(prefetch))
     }
 
-    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
-        Box::pin(self.close())
+    fn close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move { self.end().await })
     }
 }

@@ -60,7 +60,7 @@ async fn the_head_of_the_prefetch_is_not_handed_out_once_the_connection_is_lost(
     let received = subscription.receive(at_once(1)).await.unwrap();
     assert_eq!(ids(&received), ["one"]);
     proxy.cut();
-    until(&handle, "it has ended", async || subscription.ack_through(received[0].tag).await.is_err()).await;
+    until(&handle, "it has ended", async || subscription.widen(3).await.is_err()).await;
     subscription.receive(at_once(1)).await.unwrap_err();
     let mut subscription = subscribe(&bus, &handle, Queue::Ledger, 3).await;
     let received = receive_and_ack(&mut *subscription, &handle, 3).await;

@@ -15,9 +15,9 @@ mod returned;
 use core::time::Duration;
 
 use bus_rabbitmq::{Address, RabbitMq, Settings};
-use ports::Handle;
+use ports::{Bus as _, Handle};
 use runtime::TokioExecutor;
-use testkit::contract::bus::until_ready;
+use testkit::contract::bus::{message, until_ready};
 use testkit::servers::rabbitmq::Vhost;
 
 /// Longer than anything takes that works.
@@ -54,6 +54,11 @@ async fn until(handle: &Handle, what: &str, mut condition: impl AsyncFnMut() -> 
         }
     };
     assert!(handle.within(PATIENCE, holding).await.is_some(), "in vain: {what}");
+}
+
+/// Publishing works again, without a restart.
+async fn publish_in_the_end(bus: &RabbitMq, handle: &Handle, id: &str) {
+    until(handle, "publishing works again", async || bus.publish(message(id)).await.is_ok()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

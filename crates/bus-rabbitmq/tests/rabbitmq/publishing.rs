@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use testkit::contract::bus::{message, until_ready};
 use testkit::servers::rabbitmq::Vhost;
 
-use crate::{Broker, settings, until};
+use crate::{Broker, publish_in_the_end, settings, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_with_the_management_page_can_read_what_a_message_is() {
@@ -94,8 +94,7 @@ async fn a_dead_channel_is_replaced_on_the_same_connection() {
     broker.vhost.api(Method::DELETE, "exchanges/{vhost}/countersign.events", Value::Null).await;
     // No exchange: the broker ends the channel (404).
     broker.bus.publish(message("into the void")).await.unwrap_err();
-    until_ready(&broker.bus, &broker.handle).await;
-    broker.bus.publish(message("after")).await.unwrap();
+    publish_in_the_end(&broker.bus, &broker.handle, "after").await;
     assert_eq!(broker.vhost.connections().await, connections);
     let kept = broker.vhost.take(Queue::Ledger, 10).await;
     let kept: Vec<_> = kept.iter().filter_map(|message| message.property("message_id")).collect();
