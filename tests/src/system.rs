@@ -109,7 +109,7 @@ impl System {
             "[ingress]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
              [processor]\nadmin_listen = \"127.0.0.1:0\"\ndatabase_url = \"{}\"\n\
              [auditor]\nadmin_listen = \"127.0.0.1:0\"\ndatabase_url = \"{}\"\n\
-             [redis]\nurl = \"{}\"\nprefix = \"{}\"\nbudget_ms = 1000\n\
+             [redis]\nurl = \"{}\"\nprefix = \"{}\"\nbudget_ms = 10000\n\
              [replay]\nsecret = \"file:replay\"\n\
              [rabbitmq]\nurl = \"{}\"\n\
              [sources.stripe]\nsecrets = \"file:stripe\"\nown_account = \"{}\"\n",

@@ -76,7 +76,7 @@ pub(crate) async fn recorded(
 SELECT
   kind,
   snapshot,
-  (SELECT sum(added)::BIGINT FROM countersign.xid_offset WHERE recorded_at <= audit_run.started_at)
+  (SELECT max(total) FROM countersign.xid_offset WHERE recorded_at <= audit_run.started_at)
 FROM countersign.audit_run
 WHERE id = $1";
     let rows =

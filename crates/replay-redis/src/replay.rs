@@ -16,7 +16,7 @@ use crate::key::{KeyNames, derived};
 use crate::seal::Seal;
 use crate::settings::{Settings, SettingsInvalid};
 
-/// How long a connection may take to come about. It does so in its own task, whoever waits for it: a handshake that is
+/// How long a connection may take to come about, unless the budget is longer. It does so in its own task, whoever waits for it: a handshake that is
 /// slower than one operation's budget must not be begun anew for ever.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 
@@ -59,7 +59,7 @@ impl RedisReplay {
         let mut config = PoolConfig::new(settings.connections_max.max(1));
         config.timeouts = Timeouts {
             wait: Some(settings.budget),
-            create: Some(CONNECT_MAX),
+            create: Some(CONNECT_MAX.max(settings.budget)),
             recycle: Some(settings.budget),
         };
         config.queue_mode = QueueMode::Lifo;

@@ -86,7 +86,7 @@ async fn a_recorded_run_repeats_to_the_same_verdicts_whatever_came_later() {
     late.batch_execute("INSERT INTO countersign.account (name) VALUES ('late'); COMMIT").await.unwrap();
 
     // Carry on the count as after a restore, book more, and damage what is new.
-    client.batch_execute("INSERT INTO countersign.xid_offset (added) VALUES (1000000000)").await.unwrap();
+    client.batch_execute("INSERT INTO countersign.xid_offset (total) VALUES (1000000000)").await.unwrap();
     let second = book(&mut client, "ch_2", true, CAPTURE).await;
     let superuser = unguard(&database).await;
     let damage = "UPDATE countersign.entry SET amount_minor = 1 WHERE transaction_id = $1 AND leg = 1";
