@@ -1,6 +1,6 @@
 //! The task that owns the publishing connection and its one channel.
 
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -108,13 +108,16 @@ impl Publisher {
         loop {
             let end = self.pump(link, &channel, events.as_mut()).await;
             self.pulse.set_line(Line::Down);
-            link.close_channel(&channel).await;
             match end {
-                End::Stopped => return None,
+                End::Stopped => {
+                    link.close_channel(&channel).await;
+                    return None;
+                }
                 // A channel that never worked would only die again: that takes the backoff of a new connection.
                 End::Link { why } | End::Channel { why, worked: false } => return Some(why),
                 End::Channel { why, worked: true } => {
                     tracing::warn!(why, "The publishing channel died; opening another");
+                    link.close_channel(&channel).await;
                     channel = match self.refuse_while(open_channel(&self.settings.clone(), link)).await? {
                         Ok(channel) => channel,
                         Err(error) => return Some(error.to_string()),
@@ -129,7 +132,7 @@ impl Publisher {
         &mut self,
         link: &Link,
         channel: &Channel,
-        mut events: core::pin::Pin<&mut (impl Stream<Item = Event> + Send)>,
+        mut events: Pin<&mut (impl Stream<Item = Event> + Send)>,
     ) -> End {
         let mut flights = Flights::new(channel.clone());
         let mut watch = Watch::default();

@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
     /// Print each signed request as a curl command instead of sending it
     #[arg(long)]
     print: bool,
-    /// Where the ingress is, http://HOST:PORT; [ingress] listen if absent
+    /// Where the ingress is, http://HOST:PORT; `listen` of the section `ingress` if absent
     #[arg(long)]
     url: Option<String>,
 }

@@ -31,7 +31,8 @@ pub trait Subscription: Send {
     /// Acknowledges every delivery up to and including `tag`. Call it only after COMMIT.
     fn ack_through(&mut self, tag: DeliveryTag) -> BoxFuture<'_, Result<(), BusUnavailable>>;
 
-    /// Allows this many unacknowledged messages from now on. Call it with none in hand.
+    /// Allows this many unacknowledged messages from now on. Cheapest before `ack_through`, while the batch that fills the
+    /// prefetch is in hand: nothing is being delivered then that would have to be delivered again.
     fn widen(&mut self, prefetch: u16) -> BoxFuture<'_, Result<(), BusUnavailable>>;
 
     /// Stops; what is not acknowledged goes back to the queue.

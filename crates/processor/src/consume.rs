@@ -100,14 +100,8 @@ impl Consumption {
                 Err(lost) => return End::Lost(lost),
             };
             for batch in alone_if_redelivered(deliveries) {
-                if let Err(end) = self.batch(subscription, batch, stop).await {
+                if let Err(end) = self.batch(subscription, batch, &mut prefetch, stop).await {
                     return end;
-                }
-            }
-            if prefetch < self.pace.prefetch_max {
-                prefetch = prefetch.saturating_mul(2).min(self.pace.prefetch_max);
-                if let Err(lost) = subscription.widen(prefetch).await {
-                    return End::Lost(lost);
                 }
             }
         }
@@ -117,12 +111,17 @@ impl Consumption {
         &self,
         subscription: &mut dyn Subscription,
         batch: Vec<Delivery>,
+        prefetch: &mut u16,
         stop: &CancellationToken,
     ) -> Result<(), End> {
         let Some(last) = batch.last().map(|delivery| delivery.tag) else { return Ok(()) };
         let now = self.handle.now();
         let records: Vec<_> = batch.iter().map(|delivery| decide(delivery, &self.table, now)).collect();
         let recorded = self.booker.record(records.clone(), stop).await.map_err(End::Outage)?;
+        if *prefetch < self.pace.prefetch_max {
+            *prefetch = prefetch.saturating_mul(2).min(self.pace.prefetch_max);
+            subscription.widen(*prefetch).await.map_err(End::Lost)?;
+        }
         let acknowledged = subscription.ack_through(last).await;
         self.booker.tell(records.into_iter().zip(recorded).collect()).await;
         acknowledged.map_err(End::Lost)

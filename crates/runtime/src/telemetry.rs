@@ -9,8 +9,11 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-/// What is logged when `RUST_LOG` is not set. lapin would log every returned message with its payload.
-const DEFAULT_FILTER: &str = "info,lapin=warn,lapin::returned_messages=off,actix_server=warn,actix_http=off";
+/// What is logged when `RUST_LOG` is not set. What lapin calls an error the adapter handles, and logs once.
+const DEFAULT_FILTER: &str = "info,lapin=off,actix_server=warn,actix_http=off";
+
+/// Never logged, whatever `RUST_LOG` says: lapin would show every returned message with its payload.
+const NEVER: &str = "lapin::returned_messages=off";
 
 /// Keeps telemetry alive; dropping it flushes what is left.
 #[derive(Debug)]
@@ -28,7 +31,10 @@ impl Drop for Guard {
 pub fn start(service: &'static str) -> Guard {
     let provider = SdkTracerProvider::builder().build();
     let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer(service));
-    let filter = || EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let filter = || {
+        let chosen = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+        NEVER.parse().into_iter().fold(chosen, EnvFilter::add_directive)
+    };
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let lines = if std::io::stderr().is_terminal() {
         lines.with_filter(filter()).boxed()
