@@ -6,7 +6,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help up down demo test check lint
 
-core := money signature ledger audit provider wire ports
+core := money signature handle ledger audit provider wire ports
 run_tests := $(if $(shell type -P cargo-nextest),nextest run,test)
 
 help: ## this list

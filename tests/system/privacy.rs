@@ -95,6 +95,7 @@ async fn p6_nothing_planted_leaves_the_memory_of_the_ingress() {
     for shown in ["evt_1", "ch_1", "acct_dev", "booked", "1000"] {
         assert!(!cache.contains(shown), "{shown} is in Redis");
     }
+    assert!(ingress_process.log().contains("\"Processing Stripe webhook event\""), "the fixed line of the log");
     drop((ingress_process, processor_process));
     system.close().await;
 }
