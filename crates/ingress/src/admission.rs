@@ -11,11 +11,13 @@ use futures_util::future::join_all;
 use ledger::{EventKey, ProviderAccount, Source, UnixMillis};
 use ports::{Age, Ask, Bus, Claim, Handle, Headers, Held, Outgoing, OwnerToken, Promotion, Replay, header};
 use provider::{Event, Provider};
-use signature::{Freshness, Request, Secret, verify};
+use signature::{Freshness, Request, verify};
 use tracing::{Instrument as _, Span};
 use wire::{AcceptedEvent, BusMessage, InstanceId, ReplayCheck, Sequence};
 
-use crate::{Answer, Metrics, Problem};
+use crate::caller::Caller;
+use crate::strangers::Strangers;
+use crate::{Answer, Entry, Metrics, Problem, Secrets};
 
 /// A source as the gate knows it.
 pub struct SourceGate {
@@ -24,7 +26,7 @@ pub struct SourceGate {
     /// Whose scheme it speaks.
     pub provider: &'static dyn Provider,
     /// Every active secret.
-    pub secrets: Vec<Secret>,
+    pub secrets: Arc<Secrets>,
     /// How old or new a signature may be.
     pub freshness: Freshness,
     /// The account of events that name none.
@@ -62,6 +64,8 @@ pub struct Arrival {
     pub body: Bytes,
     /// When it was complete.
     pub received_at: UnixMillis,
+    /// As what it was let in.
+    pub entry: Entry,
 }
 
 /// The seams that a gate acts through.
@@ -83,6 +87,7 @@ pub struct Gate {
     instance: InstanceId,
     sequence: AtomicU64,
     in_flight: Arc<tokio::sync::Semaphore>,
+    strangers: Strangers,
 }
 
 impl fmt::Debug for Seams {
@@ -123,6 +128,7 @@ impl Gate {
             sources: sources.into_iter().map(|s| (s.source.to_string(), Arc::new(s))).collect(),
             seams,
             in_flight: Arc::new(tokio::sync::Semaphore::new(policy.in_flight_max)),
+            strangers: Strangers::new(handle.clone()),
             handle,
             policy,
             metrics,
@@ -149,6 +155,17 @@ impl Gate {
         self.sources.contains_key(source)
     }
 
+    /// Lets a request in before its body is read, or says why not. `None` is a caller that cannot be told from others.
+    pub async fn enter(&self, caller: Option<Caller>) -> Result<Entry, Problem> {
+        self.strangers.enter(caller).await
+    }
+
+    /// Counts the refusal of a request that was let in and whose body never came as it should.
+    pub fn turned_away(&self, source: &str, entry: &Entry, problem: Problem) -> Answer {
+        self.strangers.failed(entry);
+        self.refused(source, problem)
+    }
+
     /// Counts a refusal that was decided before there was an arrival.
     pub fn refused(&self, source: &str, problem: Problem) -> Answer {
         let answer = Answer::Refused(problem);
@@ -167,6 +184,7 @@ impl Gate {
             Ok(events) => events,
             Err(problem) => return self.refused(&arrival.source, problem),
         };
+        drop(arrival.entry);
         let Ok(place) = Arc::clone(&self.in_flight).try_acquire_owned() else {
             return self.refused(&arrival.source, Problem::Overloaded);
         };
@@ -175,16 +193,21 @@ impl Gate {
         }
         // A task of its own: a client that hangs up must not stop the work between claim and promotion.
         let (gate, received_at) = (Arc::clone(self), arrival.received_at);
+        let sender = Arc::clone(&source);
         let work = async move {
-            let admissions = events.into_iter().map(|event| gate.admit(&source, event, received_at));
+            let admissions = events.into_iter().map(|event| gate.admit(&sender, event, received_at));
             let answer = combine(join_all(admissions).await);
-            gate.metrics.answered(Some(&source.source), &answer);
             drop(place);
             answer
         };
         let work = self.handle.spawn("admission", work.instrument(Span::current()));
-        let answered = self.handle.within(self.policy.patience, work).await;
-        answered.flatten().unwrap_or(Answer::Refused(Problem::NotDurable))
+        let answered = self.handle.within(self.policy.patience, work).await.flatten();
+        let answer = answered.unwrap_or_else(|| {
+            tracing::warn!(source = %source.source, "No answer in time; the work goes on without its client");
+            Answer::Refused(Problem::NotDurable)
+        });
+        self.metrics.answered(Some(&source.source), &answer);
+        answer
     }
 
     /// The verified events of a delivery. Nothing of the body is looked at before its signature has been verified.
@@ -193,8 +216,12 @@ impl Gate {
             arrival.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let request = Request { headers: &headers, body: &arrival.body };
         let now_s = self.handle.now().seconds();
-        let verified = verify(source.provider.scheme(), &request, &source.secrets, source.freshness, now_s)?;
-        source.provider.events(&verified, &source.own_account).map_err(|unreadable| {
+        let active = source.secrets.active();
+        let verified = verify(source.provider.scheme(), &request, active.secrets(), source.freshness, now_s)
+            .inspect_err(|_| self.strangers.failed(&arrival.entry))?;
+        self.strangers.verified(&arrival.entry);
+        active.matched(verified.secret_index(), now_s);
+        source.provider.events(&verified, &source.own_account, arrival.received_at).map_err(|unreadable| {
             tracing::warn!(source = %source.source, bytes = arrival.body.len(), %unreadable, "An authentic delivery is no event");
             Problem::PayloadInvalid
         })
@@ -309,7 +336,7 @@ impl Gate {
     }
 }
 
-/// The trace of this delivery goes along: the processor's spans become its children.
+/// The trace of this delivery goes along: its id stands on whatever is booked from it.
 fn with_trace(headers: Headers) -> Headers {
     match runtime::telemetry::traceparent(&Span::current()) {
         Some(traceparent) => headers.with(header::TRACEPARENT, traceparent),

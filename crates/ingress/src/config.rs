@@ -2,14 +2,18 @@
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
+use std::sync::Arc;
 
-use ledger::{ProviderAccount, Source};
+use ledger::{Livemode, ProviderAccount, Source};
 use runtime::config::{Document, Problems};
 use runtime::sections;
 use secrecy::ExposeSecret as _;
-use signature::{Freshness, Secret};
+use signature::Freshness;
 
-use crate::{Policy, ReplayPolicy, SourceGate};
+use crate::{Limits, Policy, Proxies, ReplayPolicy, Secrets, SourceGate};
+
+/// How long a request head may take to arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Everything that the ingress is told.
 #[derive(Debug)]
@@ -18,12 +22,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Health and metrics.
     pub admin_listen: SocketAddr,
-    /// The longest body.
-    pub body_max_bytes: usize,
-    /// How long a body may take to arrive.
-    pub body_timeout: Duration,
-    /// How long a stop may take.
-    pub drain: Duration,
+    /// Who is believed about whose request it is.
+    pub proxies: Proxies,
+    /// What a request may cost.
+    pub limits: Limits,
     /// Limits and choices of the gate.
     pub policy: Policy,
     /// The cache.
@@ -51,9 +53,13 @@ impl Config {
             Some(Self {
                 listen: s.address("listen", local(8080)),
                 admin_listen: s.address("admin_listen", local(9081)),
-                body_max_bytes: s.integer("body_max_bytes", 1 << 20, 1..=16 << 20),
-                body_timeout: Duration::from_millis(s.integer("body_timeout_ms", 10_000, 100..=120_000)),
-                drain: Duration::from_secs(s.integer("drain_s", 25, 1..=600)),
+                proxies: Proxies(s.parsed_list("trusted_proxies")),
+                limits: Limits {
+                    head_timeout: HEAD_TIMEOUT,
+                    body_max_bytes: s.integer("body_max_bytes", 1 << 20, 1..=16 << 20),
+                    body_timeout: Duration::from_millis(s.integer("body_timeout_ms", 10_000, 100..=120_000)),
+                    drain: Duration::from_secs(s.integer("drain_s", 25, 1..=600)),
+                },
                 policy: Policy {
                     replay: s.choice("without_replay_state", ReplayPolicy::Open, &open_or_closed),
                     in_flight_max: s.integer("in_flight_max", 1024, 1..=100_000),
@@ -73,6 +79,7 @@ fn bus_settings(
     section: &sections::RabbitMq,
 ) -> Result<bus_rabbitmq::Settings, bus_rabbitmq::AddressInvalid> {
     Ok(bus_rabbitmq::Settings {
+        tls: section.tls.clone(),
         confirm_deadline: Duration::from_millis(section.confirm_timeout_ms),
         declare: if section.declare {
             bus_rabbitmq::Declare::Declare
@@ -86,6 +93,7 @@ fn bus_settings(
 fn replay_settings(section: sections::Redis) -> replay_redis::Settings {
     replay_redis::Settings {
         key_prefix: section.prefix,
+        tls: section.tls,
         epoch: section.epoch,
         budget: Duration::from_millis(section.budget_ms),
         ..replay_redis::Settings::new(section.url, section.secret)
@@ -102,19 +110,20 @@ fn sources(document: &mut Document) -> Vec<SourceGate> {
         let own_account = ProviderAccount::parse(&source.own_account);
         let own_account = document.checked(&format!("{at}.own_account"), own_account);
         let (Some(provider), Some(name), Some(own_account)) = (provider, name, own_account) else { continue };
-        let mut secrets = Vec::new();
-        for reference in &source.secrets {
-            let lines = reference.read().unwrap_or_else(|error| {
-                document.problem(format!("{at}.secrets: {error}"));
-                Vec::new()
-            });
-            for line in lines {
-                match Secret::parse(line.expose_secret(), provider.scheme()) {
-                    Ok(secret) => secrets.push(secret),
-                    Err(invalid) => document.problem(format!("{at}.secrets: {reference}: {invalid}")),
-                }
-            }
+        let livemode = document.checked(&format!("{at}.livemode"), livemode(source.livemode.as_deref()));
+        if source.secrets.is_empty() {
+            // Named when the section was read.
+            continue;
         }
+        let secrets = match Secrets::read(source.secrets, provider.scheme(), livemode.flatten()) {
+            Ok(secrets) => Arc::new(secrets),
+            Err(problems) => {
+                for problem in problems {
+                    document.problem(format!("{at}.secrets: {problem}"));
+                }
+                continue;
+            }
+        };
         let own = Freshness::of(provider.scheme());
         gates.push(SourceGate {
             source: name,
@@ -128,4 +137,66 @@ fn sources(document: &mut Document) -> Vec<SourceGate> {
         });
     }
     gates
+}
+
+fn livemode(text: Option<&str>) -> Result<Option<Livemode>, &'static str> {
+    match text {
+        None => Ok(None),
+        Some("live") => Ok(Some(Livemode::Live)),
+        Some("test") => Ok(Some(Livemode::Test)),
+        Some(_) => Err("\"live\" or \"test\" is expected"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// What is wrong with a configuration that is right but for these lines of `[ingress]` and `[sources.stripe]`.
+    fn problems(folder: &Path, ingress: &str, source: &str) -> Vec<String> {
+        let text = format!(
+            "[ingress]\n{ingress}\n[redis]\nurl = \"redis://127.0.0.1\"\n[replay]\nsecret = \"file:replay\"\n\
+             [rabbitmq]\nurl = \"amqp://127.0.0.1\"\n[sources.stripe]\nown_account = \"acct_1\"\n{source}\n"
+        );
+        fs::write(folder.join("replay"), "0123456789abcdef0123456789abcdef").unwrap();
+        let document = Document::parse(&text, folder, std::iter::empty()).unwrap();
+        Config::read(document).err().map_or(Vec::new(), |problems| problems.0)
+    }
+
+    #[test]
+    fn a_live_source_with_the_secret_of_development_is_refused_and_any_other_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("stripe"), "whsec_countersign_dev\n").unwrap();
+        let with =
+            |livemode: &str| problems(folder.path(), "", &format!("secrets = [\"file:stripe\"]\n{livemode}"));
+        for fine in ["", "livemode = \"test\""] {
+            assert_eq!(with(fine), Vec::<String>::new(), "{fine}");
+        }
+        let refused = with("livemode = \"live\"");
+        assert!(refused.len() == 1 && refused[0].starts_with("sources.stripe.secrets: file:"), "{refused:?}");
+        let refused = with("livemode = \"yes\"");
+        assert!(refused.len() == 1 && refused[0].starts_with("sources.stripe.livemode: "), "{refused:?}");
+    }
+
+    #[test]
+    fn every_mistake_about_secrets_and_proxies_is_named_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("stripe"), "whsec_a \n\n").unwrap();
+        let proxies = "trusted_proxies = [\"10.0.0.0/8\", \"10.0.0.1/8\"]";
+        let found = problems(folder.path(), proxies, "secrets = [\"file:stripe\", \"file:none\"]");
+        assert_eq!(found.len(), 4, "{found:?}");
+        for part in [
+            "white space",
+            "on a line of its own",
+            "none: No such file",
+            "ingress.trusted_proxies: \"10.0.0.1/8\"",
+        ] {
+            assert!(found.iter().any(|problem| problem.contains(part)), "{part} in {found:?}");
+        }
+        assert_eq!(problems(folder.path(), "", "").len(), 1);
+        assert_eq!(problems(folder.path(), "", "secrets = []").len(), 1);
+    }
 }

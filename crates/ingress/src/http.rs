@@ -1,30 +1,69 @@
 //! HTTP: a request becomes an arrival, an answer becomes a response; nothing is decided here.
 
 use core::time::Duration;
+use std::net::TcpListener;
 use std::sync::Arc;
 
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, UPGRADE, X_FORWARDED_FOR,
+};
 use actix_web::http::{Method, StatusCode};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use ports::Handle;
+use runtime::admin::Serving;
 use serde_json::{Map, Value, json};
 use tracing::Instrument as _;
 
-use crate::{Answer, Arrival, Gate, Problem};
+use crate::{Answer, Arrival, Caller, Gate, Problem, Proxies};
 
-/// What a worker needs.
+/// Longer than a balancer's idle timeout, so that the balancer is the one to close.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// What a request may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How long its head may take to arrive; actix answers 408 after it.
+    pub head_timeout: Duration,
+    /// The longest body.
+    pub body_max_bytes: usize,
+    /// How long the body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a stop waits for requests in hand.
+    pub drain: Duration,
+}
+
+/// The public listener of a gate: what its workers need.
 #[derive(Debug, Clone)]
-pub(crate) struct Shell {
-    pub(crate) gate: Arc<Gate>,
-    pub(crate) handle: Handle,
-    pub(crate) body_max_bytes: usize,
-    pub(crate) body_timeout: Duration,
+pub struct Shell {
+    /// Who answers.
+    pub gate: Arc<Gate>,
+    /// Clock and timers.
+    pub handle: Handle,
+    /// Who is believed about whose request it is.
+    pub proxies: Proxies,
+    /// What a request may cost.
+    pub limits: Limits,
+}
+
+impl Shell {
+    /// Serves in a task of the current runtime.
+    pub fn serve(self, listener: TcpListener) -> std::io::Result<Serving> {
+        let limits = self.limits;
+        let server = HttpServer::new(move || App::new().configure(|web| routes(web, self.clone())))
+            .workers(2)
+            .client_request_timeout(limits.head_timeout)
+            .keep_alive(KEEP_ALIVE)
+            .shutdown_timeout(limits.drain.as_secs())
+            .disable_signals()
+            .listen(listener)?;
+        Ok(Serving::spawn(server.run()))
+    }
 }
 
 /// The public routes.
-pub(crate) fn routes(config: &mut web::ServiceConfig, shell: Shell) {
+fn routes(config: &mut web::ServiceConfig, shell: Shell) {
     config
         .app_data(web::Data::new(shell))
         .route("/api/v1/billing/{source}/webhook", web::route().to(webhook))
@@ -51,7 +90,9 @@ async fn webhook(
 }
 
 async fn answer(request: &HttpRequest, source: String, payload: web::Payload, shell: &Shell) -> Answer {
-    if !shell.gate.knows(&source) {
+    // Sent as to a proxy, or to be something else than HTTP/1: nothing of that is served here.
+    let foreign = request.uri().authority().is_some() || request.headers().contains_key(UPGRADE);
+    if foreign || !shell.gate.knows(&source) {
         return shell.gate.refused(&source, Problem::UnknownSource);
     }
     if request.method() != Method::POST {
@@ -60,15 +101,37 @@ async fn answer(request: &HttpRequest, source: String, payload: web::Payload, sh
     if request.headers().contains_key(CONTENT_ENCODING) {
         return shell.gate.refused(&source, Problem::EncodingRefused);
     }
-    let body = shell.handle.within(shell.body_timeout, read(payload, shell.body_max_bytes)).await;
-    let body = match body.unwrap_or(Err(Problem::BodyTimeout)) {
-        Ok(body) => body,
+    let entry = match shell.gate.enter(caller(request, &shell.proxies)).await {
+        Ok(entry) => entry,
         Err(problem) => return shell.gate.refused(&source, problem),
+    };
+    let bytes_max = entry.body_max_bytes(shell.limits.body_max_bytes);
+    let timeout = entry.body_timeout(shell.limits.body_timeout);
+    let body = if declared_bytes(request).is_some_and(|bytes| bytes > bytes_max) {
+        Err(Problem::PayloadTooLarge)
+    } else {
+        shell.handle.within(timeout, read(payload, bytes_max)).await.unwrap_or(Err(Problem::BodyTimeout))
+    };
+    let body = match body {
+        Ok(body) => body,
+        Err(problem) => return shell.gate.turned_away(&source, &entry, problem),
     };
     let headers =
         request.headers().iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
     let headers = headers.collect();
-    shell.gate.deliver(Arrival { source, headers, body, received_at: shell.handle.now() }).await
+    shell.gate.deliver(Arrival { source, headers, body, received_at: shell.handle.now(), entry }).await
+}
+
+fn caller(request: &HttpRequest, proxies: &Proxies) -> Option<Caller> {
+    // A value that is no text names nobody.
+    let forwarded =
+        request.headers().get_all(X_FORWARDED_FOR).map(|value| value.to_str().unwrap_or_default());
+    proxies.caller(request.peer_addr()?.ip(), &forwarded.collect::<Vec<_>>())
+}
+
+/// What the head says of the body's length, to refuse it before it comes; what counts is counted.
+fn declared_bytes(request: &HttpRequest) -> Option<usize> {
+    request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
 /// The whole body, counted as it comes, whatever its declared length.
@@ -113,7 +176,7 @@ fn refusal(problem: Problem) -> HttpResponse {
     if problem == Problem::MethodNotAllowed {
         response.insert_header(("Allow", "POST"));
     }
-    if matches!(problem, Problem::BodyTimeout | Problem::PayloadTooLarge) {
+    if problem.leaves_body() {
         // What is left of the body is not worth reading.
         response.force_close();
     }

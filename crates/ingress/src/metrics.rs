@@ -8,6 +8,7 @@ use ledger::{Source, UnixMillis};
 use ports::Handle;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -15,7 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::window::{Window, p95};
-use crate::{Answer, Problem};
+use crate::{Answer, Problem, Secrets, SourceGate};
 
 /// How long `webhooks_rejected_rate` looks back.
 const REJECTED_WINDOW: Duration = Duration::from_hours(1);
@@ -64,6 +65,12 @@ struct Answered {
     answer: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SecretLabel {
+    source: String,
+    secret: String,
+}
+
 const WEBHOOK: Operation = Operation { operation: "webhook" };
 
 /// The `source` label of a request for a source that does not exist.
@@ -71,11 +78,7 @@ const NO_SOURCE: &str = "other";
 
 impl Metrics {
     /// Registers them, with a zero for every label value that is known beforehand.
-    pub fn register<'a>(
-        registry: &mut Registry,
-        handle: Handle,
-        sources: impl IntoIterator<Item = &'a Source>,
-    ) -> Self {
+    pub fn register(registry: &mut Registry, handle: Handle, sources: &[SourceGate]) -> Self {
         let windows =
             Windows { handle, rejected: Window::new(REJECTED_WINDOW), ages_s: Window::new(AGE_WINDOW) };
         let metrics = Self {
@@ -92,7 +95,7 @@ impl Metrics {
         };
         drop(metrics.idempotent_hits.get_or_create(&WEBHOOK));
         for source in sources {
-            let source = source.to_string();
+            let source = source.source.to_string();
             drop(metrics.bypassed.get_or_create(&SourceLabel { source: source.clone() }));
             for problem in Problem::ALL.into_iter().filter(|problem| problem.is_rejection()) {
                 drop(
@@ -101,7 +104,9 @@ impl Metrics {
                         .get_or_create(&Rejection { source: source.clone(), reason: problem.slug() }),
                 );
             }
-            for answer in ["accepted", "replayed", "parked"] {
+            for answer in
+                ["accepted", "replayed", "parked"].into_iter().chain(Problem::ALL.map(Problem::slug))
+            {
                 drop(metrics.answered.get_or_create(&Answered { source: source.clone(), answer }));
             }
         }
@@ -139,6 +144,8 @@ impl Metrics {
         registry.register("webhooks_answered", "Deliveries by their answer", answered.clone());
         registry.register("webhook_age_seconds", "Receipt minus the event's own creation", age.clone());
         registry.register_collector(Box::new(WindowGauges(Arc::clone(windows))));
+        let secrets = sources.iter().map(|gate| (gate.source.to_string(), Arc::clone(&gate.secrets)));
+        registry.register_collector(Box::new(SecretGauges(secrets.collect())));
         metrics
     }
 
@@ -214,6 +221,27 @@ impl Collector for WindowGauges {
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
+/// When each active secret last matched; a secret that is no longer active has no gauge.
+#[derive(Debug)]
+struct SecretGauges(Vec<(String, Arc<Secrets>)>);
+
+impl Collector for SecretGauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let (name, help) = (
+            "webhook_secret_last_match_timestamp_seconds",
+            "When the secret at this index last verified a delivery; 0 is never since the start",
+        );
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (source, secrets) in &self.0 {
+            for (index, last_s) in secrets.active().last_matches_s().enumerate() {
+                let label = SecretLabel { source: source.clone(), secret: index.to_string() };
+                ConstGauge::new(last_s).encode(family.encode_family(&label)?)?;
+            }
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ pub enum Problem {
     PayloadTooLarge,
     /// A content encoding.
     EncodingRefused,
+    /// Too many failures from the sender's address, and no genuine delivery lately.
+    TooManyFailures,
     /// The broker did not confirm.
     NotDurable,
     /// The cache is away and the configuration says to refuse.
@@ -41,7 +43,7 @@ pub enum Problem {
 
 impl Problem {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::SignatureMissing,
         Self::SignatureMalformed,
         Self::SignatureMismatch,
@@ -55,6 +57,7 @@ impl Problem {
         Self::BodyTimeout,
         Self::PayloadTooLarge,
         Self::EncodingRefused,
+        Self::TooManyFailures,
         Self::NotDurable,
         Self::ReplayStateUnavailable,
         Self::Overloaded,
@@ -79,7 +82,9 @@ impl Problem {
     pub const fn retry_after_s(self) -> Option<u32> {
         match self {
             Self::DeliveryInFlight => Some(1),
-            Self::NotDurable | Self::ReplayStateUnavailable | Self::Overloaded => Some(5),
+            Self::TooManyFailures | Self::NotDurable | Self::ReplayStateUnavailable | Self::Overloaded => {
+                Some(5)
+            }
             Self::SignatureMissing
             | Self::SignatureMalformed
             | Self::SignatureMismatch
@@ -112,12 +117,28 @@ impl Problem {
             Self::BodyTimeout => ("body-timeout", 408, "The body did not arrive in time."),
             Self::PayloadTooLarge => ("payload-too-large", 413, "The body is too large."),
             Self::EncodingRefused => ("encoding-refused", 415, "The body must not be encoded."),
+            Self::TooManyFailures => {
+                ("too-many-failures", 429, "Too many failed deliveries from this address; try again.")
+            }
             Self::NotDurable => ("not-durable", 503, "The event could not be stored durably; try again."),
             Self::ReplayStateUnavailable => {
                 ("replay-state-unavailable", 503, "The replay state is unavailable; try again.")
             }
             Self::Overloaded => ("overloaded", 503, "Too many deliveries at once; try again."),
         }
+    }
+
+    /// Whether it is said before the body has been read, or read to its end.
+    pub const fn leaves_body(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownSource
+                | Self::MethodNotAllowed
+                | Self::BodyTimeout
+                | Self::PayloadTooLarge
+                | Self::EncodingRefused
+                | Self::TooManyFailures
+        )
     }
 
     /// Whether `billing_webhook_invalid_sig_total` counts it.
@@ -165,7 +186,7 @@ mod tests {
     #[test]
     fn every_problem_that_may_pass_says_when_to_try_again() {
         for problem in Problem::ALL {
-            let passing = problem.status() == 503 || problem == Problem::DeliveryInFlight;
+            let passing = matches!(problem.status(), 429 | 503) || problem == Problem::DeliveryInFlight;
             assert_eq!(problem.retry_after_s().is_some(), passing, "{}", problem.slug());
         }
     }

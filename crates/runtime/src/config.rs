@@ -74,7 +74,9 @@ impl SecretRef {
             Self::File(path) => {
                 std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?
             }
-            Self::Env(name) => std::env::var(name).map_err(|error| format!("{name}: {error}"))?.into_bytes(),
+            Self::Env(name) => {
+                std::env::var_os(name).ok_or_else(|| format!("{name}: is not set"))?.into_encoded_bytes()
+            }
         };
         let bytes = SecretSlice::from(bytes);
         let text = bytes.expose_secret();
@@ -101,7 +103,12 @@ impl Document {
             named.ok_or_else(|| Problems(vec![format!("{FILE_VARIABLE} names no configuration file")]))?;
         let text = std::fs::read_to_string(&path)
             .map_err(|error| Problems(vec![format!("{}: {error}", path.display())]))?;
-        Self::parse(&text, path.parent().unwrap_or(Path::new("")), std::env::vars())
+        // By name first: the value of another variable may be a secret that is no text, and would be shown in a panic.
+        let ours = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok().filter(|name| name.starts_with(ENVIRONMENT_PREFIX))?;
+            Some((name, value.to_string_lossy().into_owned()))
+        });
+        Self::parse(&text, path.parent().unwrap_or(Path::new("")), ours)
     }
 
     /// Reads a text and lays these variables over it. Relative paths in it are meant from `folder` on.
@@ -110,7 +117,14 @@ impl Document {
         folder: &Path,
         variables: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Problems> {
-        let root: Table = toml::from_str(text).map_err(|error| Problems(vec![error.to_string()]))?;
+        let root: Table = toml::from_str(text).map_err(|error| {
+            // The error's own text quotes the line, which may hold a password.
+            let line = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map_or(1, |before| before.lines().count());
+            Problems(vec![format!("line {}: {}", line.max(1), error.message())])
+        })?;
         let folder = folder.to_owned();
         let mut document = Self { root, folder, overridden: BTreeSet::new(), problems: Vec::new() };
         for (name, value) in variables {
@@ -262,6 +276,16 @@ impl Section<'_> {
         }
     }
 
+    /// The path of a file, if the key is there; a relative one is meant from the folder of the configuration on.
+    pub fn path(&mut self, key: &str) -> Option<PathBuf> {
+        let text = self.text(key)?;
+        if text.is_empty() {
+            self.problem(key, "the path of a file is expected");
+            return None;
+        }
+        Some(self.folder.join(text))
+    }
+
     /// A socket address, or the default.
     pub fn address(&mut self, key: &str, default: SocketAddr) -> SocketAddr {
         self.parsed(key, default)
@@ -329,6 +353,35 @@ impl Section<'_> {
         }
     }
 
+    /// Texts that `parse` understands, from a list; overridden, between commas. None if the key is not there.
+    pub fn parsed_list<T: FromStr<Err: fmt::Display>>(&mut self, key: &str) -> Vec<T> {
+        let overridden = self.overridden.contains(&self.path_of(key));
+        let items = match self.table.remove(key) {
+            None => return Vec::new(),
+            Some(Value::Array(items)) => items,
+            Some(Value::String(text)) if overridden => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                items.map(|item| Value::String(item.to_owned())).collect()
+            }
+            Some(_) => {
+                self.problem(key, "a list of texts is expected");
+                return Vec::new();
+            }
+        };
+        let mut values = Vec::new();
+        for item in items {
+            let Some(text) = item.as_str() else {
+                self.problem(key, format_args!("texts are expected, not {}", item.type_str()));
+                continue;
+            };
+            match text.parse() {
+                Ok(value) => values.push(value),
+                Err(error) => self.problem(key, format_args!("{text:?}: {error}")),
+            }
+        }
+        values
+    }
+
     /// References to secrets: a text or a list of texts, at least one.
     pub fn secret_refs(&mut self, key: &str) -> Vec<SecretRef> {
         let texts = match self.table.remove(key) {
@@ -364,6 +417,9 @@ impl Section<'_> {
                 Ok(lines) => secrets.extend(lines),
                 Err(error) => self.problem(key, error),
             }
+        }
+        if secrets.len() > 1 {
+            self.problem(key, "one secret is expected, on one line");
         }
         secrets.pop().unwrap_or_else(|| SecretSlice::from(Vec::new()))
     }
@@ -446,6 +502,16 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_read_item_by_item_and_each_mistake_is_named() {
+        let variables = [("COUNTERSIGN_CFG__A__D", "4, 5"), ("COUNTERSIGN_CFG__A__E", "")];
+        let mut document = document("[a]\nb = [\"1\", \"x\", 2, \"3\"]\nc = \"1\"\n", &variables);
+        let lists = document.section("a", |s| ["b", "c", "d", "e", "f"].map(|key| s.parsed_list::<u8>(key)));
+        assert_eq!(lists, [vec![1, 3], vec![], vec![4, 5], vec![], vec![]]);
+        let problems = document.finish().unwrap_err().0;
+        assert_eq!(problems.len(), 3, "{problems:?}");
+    }
+
+    #[test]
     fn a_secret_in_the_file_itself_is_refused_and_not_printed() {
         let mut document =
             document("[a]\nb = \"whsec_very_secret\"\nc = \"amqp://user:hunter2@host\"\n", &[]);
@@ -464,6 +530,23 @@ mod tests {
         assert_eq!(lines, [b"one".to_vec(), b"two ".to_vec()]);
         let missing = SecretRef::parse("file:secret", Path::new("/nowhere")).unwrap().read().unwrap_err();
         assert!(missing.starts_with("/nowhere/secret:"), "{missing}");
+    }
+
+    #[test]
+    fn a_line_that_is_no_toml_is_named_and_not_shown() {
+        let text = "[rabbitmq]\nurl = \"amqp://user:hunter2@host\n";
+        let problems = Document::parse(text, Path::new(""), std::iter::empty()).unwrap_err().to_string();
+        assert!(problems.contains("line 2") && !problems.contains("hunter2"), "{problems}");
+    }
+
+    #[test]
+    fn two_secrets_where_one_belongs_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("replay"), "one\ntwo\n").unwrap();
+        let text = "[replay]\nsecret = \"file:replay\"\n";
+        let mut document = Document::parse(text, folder.path(), std::iter::empty()).unwrap();
+        document.section("replay", |s| s.secret("secret"));
+        assert!(document.finish().unwrap_err().to_string().contains("one secret is expected"));
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub mod telemetry;
 
 pub use executor::TokioExecutor;
 pub use stop::Stop;
+/// First thing in every `main`.
+pub use tls::install_backend as install_tls;
 
 /// Exit code of a refused configuration or command line (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;

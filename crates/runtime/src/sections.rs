@@ -1,14 +1,19 @@
 //! Sections of the configuration that several services read: plain values, given meaning by whoever uses them.
 
-use secrecy::{SecretSlice, SecretString};
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
+use tls::Files;
+pub use tls::Tls;
+use tls::postgres::Address;
 
-use crate::config::{Document, SecretRef};
+use crate::config::{Document, SecretRef, Section};
 
 /// `[redis]` and `[replay]`: the cache of claims.
 #[derive(Debug)]
 pub struct Redis {
-    /// `redis://…`
+    /// `redis://…` or `rediss://…`
     pub url: SecretString,
+    /// Whom to trust over TLS and as whom to appear.
+    pub tls: Tls,
     /// Before every key.
     pub prefix: String,
     /// The time that any operation may take.
@@ -22,8 +27,10 @@ pub struct Redis {
 /// `[rabbitmq]`: the bus.
 #[derive(Debug)]
 pub struct RabbitMq {
-    /// `amqp://…`
+    /// `amqp://…` or `amqps://…`
     pub url: SecretString,
+    /// Whom to trust over TLS and as whom to appear.
+    pub tls: Tls,
     /// How long a publish may wait for its confirm.
     pub confirm_timeout_ms: u64,
     /// Whether queues and exchanges are declared, or only checked.
@@ -41,6 +48,8 @@ pub struct Source {
     pub secrets: Vec<SecretRef>,
     /// The provider account of events that name none.
     pub own_account: String,
+    /// The only livemode that its events may have, `live` or `test`; `None` takes both.
+    pub livemode: Option<String>,
     /// Seconds that a signature may be old; `None` is the scheme's own.
     pub signature_past_s: Option<u64>,
     /// Seconds that a signature may be ahead; `None` is the scheme's own.
@@ -49,22 +58,59 @@ pub struct Source {
 
 /// Reads `[redis]` and `[replay]`.
 pub fn redis(document: &mut Document) -> Redis {
-    let (url, prefix, budget_ms) = document.section("redis", |s| {
-        let url = s.url("url");
+    let (url, tls, prefix, budget_ms) = document.section("redis", |s| {
+        let (url, tls) = (s.url("url"), tls(s));
         let prefix = s.text("prefix").unwrap_or_else(|| "countersign:".to_owned());
-        (url, prefix, s.integer("budget_ms", 50, 1..=10_000))
+        (url, tls, prefix, s.integer("budget_ms", 50, 1..=10_000))
     });
     let (secret, epoch) =
         document.section("replay", |s| (s.secret("secret"), s.integer("epoch", 0, 0..=u32::MAX)));
-    Redis { url, prefix, budget_ms, secret, epoch }
+    Redis { url, tls, prefix, budget_ms, secret, epoch }
 }
 
 /// Reads `[rabbitmq]`.
 pub fn rabbitmq(document: &mut Document) -> RabbitMq {
     document.section("rabbitmq", |s| RabbitMq {
         url: s.url("url"),
+        tls: tls(s),
         confirm_timeout_ms: s.integer("confirm_timeout_ms", 2_000, 100..=60_000),
         declare: s.flag("declare", true),
+    })
+}
+
+/// Reads the TLS keys of `[postgres]`, which every program that opens the database shares, and leaves the rest.
+pub fn postgres_tls(document: &mut Document) -> Tls {
+    document.section("postgres", |s| {
+        let tls = tls(s);
+        s.leave_rest();
+        tls
+    })
+}
+
+/// Reads the URL of a database; one that asks for TLS in vain is a problem.
+pub fn database_url(section: &mut Section<'_>, key: &str) -> SecretString {
+    let url = section.url(key);
+    // An absent or unreadable one is a problem already.
+    if !url.expose_secret().is_empty()
+        && let Err(refused) = Address::parse(url.expose_secret())
+    {
+        section.problem(key, refused);
+    }
+    url
+}
+
+/// Reads `ca_file`, `client_cert_file` and `client_key_file`: the files themselves, whether or not the URL asks for TLS.
+pub fn tls(section: &mut Section<'_>) -> Tls {
+    let files = Files {
+        ca: section.path("ca_file"),
+        client_cert: section.path("client_cert_file"),
+        client_key: section.path("client_key_file"),
+    };
+    Tls::read(&files).unwrap_or_else(|unusable| {
+        for problem in unusable {
+            section.problem(problem.key, &problem.fault);
+        }
+        Tls::default()
     })
 }
 
@@ -82,10 +128,46 @@ pub fn sources(document: &mut Document) -> Vec<Source> {
                 provider: s.text("provider").unwrap_or_else(|| name.clone()),
                 secrets: s.secret_refs("secrets"),
                 own_account: s.text("own_account").unwrap_or_default(),
+                livemode: s.text("livemode"),
                 signature_past_s: s.integer_optional("signature_past_s", 0..=86_400),
                 signature_future_s: s.integer_optional("signature_future_s", 0..=86_400),
             }));
         }
         sources
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn problems(text: &str) -> Vec<String> {
+        let mut document = Document::parse(text, Path::new("/nowhere"), core::iter::empty()).unwrap();
+        redis(&mut document);
+        rabbitmq(&mut document);
+        document.section("processor", |s| database_url(s, "database_url"));
+        postgres_tls(&mut document);
+        document.finish().map_or_else(|problems| problems.0, |()| Vec::new())
+    }
+
+    #[test]
+    fn a_tls_file_of_no_use_is_a_problem_with_its_key_and_its_name_among_the_others() {
+        let text = "[redis]\nurl = \"rediss://h\"\nca_file = \"ca.pem\"\n[rabbitmq]\nurl = \"amqps://h\"\n\
+            client_key_file = \"k.pem\"\n[postgres]\nurl = \"x\"\nca_file = \"/etc/hostname\"\n\
+            [processor]\ndatabase_url = \"postgres://db.example/c?sslmode=require\"\ncolour = 1\n";
+        let found = problems(text);
+        for expected in [
+            "redis.ca_file: /nowhere/ca.pem:",
+            "rabbitmq.client_key_file: client_cert_file is missing",
+            "postgres.ca_file: /etc/hostname: holds no certificate",
+            "processor.database_url: sslmode=require does not check who db.example is: only sslmode=verify-full",
+            "processor.colour: unknown key",
+            "replay.secret: is missing",
+        ] {
+            assert!(found.iter().any(|problem| problem.starts_with(expected)), "{expected}: {found:?}");
+        }
+        assert_eq!(found.len(), 6, "{found:?}");
+    }
 }

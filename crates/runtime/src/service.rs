@@ -50,6 +50,7 @@ pub fn serve(
     drain: Duration,
     run: impl AsyncFnOnce(Handle, Stop) -> anyhow::Result<()>,
 ) -> ExitCode {
+    tls::install_backend();
     let _telemetry = telemetry::start(service);
     let ended =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Into::into).and_then(

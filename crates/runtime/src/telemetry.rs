@@ -12,6 +12,9 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 /// What is logged when `RUST_LOG` is not set. What lapin calls an error the adapter handles, and logs once.
 const DEFAULT_FILTER: &str = "info,lapin=off,actix_server=warn,actix_http=off";
 
+/// What becomes a span of a trace, however few lines `RUST_LOG` wants: the books keep every event's trace id.
+const TRACES: &str = "info,lapin=off,actix_server=off,actix_http=off";
+
 /// Never logged, whatever `RUST_LOG` says: lapin would show every returned message with its payload.
 const NEVER: &str = "lapin::returned_messages=off";
 
@@ -41,7 +44,8 @@ pub fn start(service: &'static str) -> Guard {
     } else {
         lines.json().flatten_event(true).with_span_list(false).with_filter(filter()).boxed()
     };
-    let registry = tracing_subscriber::registry().with(lines).with(traces.with_filter(filter()));
+    let registry =
+        tracing_subscriber::registry().with(lines).with(traces.with_filter(EnvFilter::new(TRACES)));
     if registry.try_init().is_err() {
         tracing::debug!("telemetry was started before");
     }

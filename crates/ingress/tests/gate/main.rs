@@ -1,10 +1,14 @@
 //! The gate over the in-memory ports, in virtual time: every answer, every counter, every failure between two steps.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod wire_level;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use ingress::{Answer, Arrival, Gate, Metrics, Policy, Problem, ReplayPolicy, Seams, SourceGate};
+use ingress::{
+    Answer, Arrival, Caller, Gate, Metrics, Policy, Problem, ReplayPolicy, Seams, Secrets, SourceGate,
+};
 use ledger::{ProviderAccount, Source};
 use ports::{ClaimState, ClaimTimes, Handle, Queue};
 use prometheus_client::encoding::text::encode;
@@ -28,19 +32,21 @@ impl World {
     fn new(handle: Handle, replay_policy: ReplayPolicy) -> Self {
         let source = Source::parse("stripe").unwrap();
         let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry, handle.clone(), [&source]);
         let bus = Arc::new(MemoryBus::new(handle.clone()));
         let replay = Arc::new(MemoryReplay::new(ClaimTimes::default(), 72 * 3_600_000));
-        let stripe = SourceGate {
+        let secrets = ["whsec_of_tomorrow", stripe::SECRET];
+        let secrets = secrets.map(|secret| Secret::parse(secret.as_bytes(), Scheme::Stripe).unwrap()).into();
+        let sources = vec![SourceGate {
             source,
             provider: provider::by_name("stripe").unwrap(),
-            secrets: vec![Secret::parse(stripe::SECRET.as_bytes(), Scheme::Stripe).unwrap()],
+            secrets: Arc::new(Secrets::fixed(Scheme::Stripe, secrets)),
             freshness: Freshness::of(Scheme::Stripe),
             own_account: ProviderAccount::parse(stripe::ACCOUNT).unwrap(),
-        };
+        }];
+        let metrics = Metrics::register(&mut registry, handle.clone(), &sources);
         let seams = Seams { replay: replay.clone(), bus: bus.clone() };
         let policy = Policy { replay: replay_policy, in_flight_max: 100, patience: Duration::from_secs(8) };
-        let gate = Gate::new(vec![stripe], seams, handle.clone(), policy, metrics);
+        let gate = Gate::new(sources, seams, handle.clone(), policy, metrics);
         Self { handle, gate, bus, replay, registry }
     }
 
@@ -55,12 +61,21 @@ impl World {
     }
 
     async fn post_signed(&self, body: &str, header: Option<&str>) -> Answer {
+        self.post_from(None, body, header).await
+    }
+
+    async fn post_from(&self, caller: Option<Caller>, body: &str, header: Option<&str>) -> Answer {
+        let entry = match self.gate.enter(caller).await {
+            Ok(entry) => entry,
+            Err(problem) => return self.gate.refused("stripe", problem),
+        };
         let headers = header.map(|value| ("Stripe-Signature".to_owned(), value.as_bytes().to_vec()));
         let arrival = Arrival {
             source: "stripe".to_owned(),
             headers: headers.into_iter().collect(),
             body: body.to_owned().into(),
             received_at: self.handle.now(),
+            entry,
         };
         self.gate.deliver(arrival).await
     }
@@ -95,7 +110,11 @@ impl World {
 
 /// Runs `test` in worlds of several seeds: the order in which tasks run is another in each.
 fn in_worlds(policy: ReplayPolicy, test: impl AsyncFn(World)) {
-    for seed in 0..20 {
+    in_some_worlds(20, policy, test);
+}
+
+fn in_some_worlds(worlds: u64, policy: ReplayPolicy, test: impl AsyncFn(World)) {
+    for seed in 0..worlds {
         let simulation = Simulation::new(seed);
         simulation.run(test(World::new(simulation.handle(), policy)));
     }
@@ -296,5 +315,93 @@ fn the_age_of_events_is_measured() {
         assert_eq!(world.metric("webhook_age_seconds_count"), "2");
         world.handle.sleep(Duration::from_secs(301)).await;
         assert_eq!(world.metric("webhook_age_max"), "0");
+    });
+}
+
+#[test]
+fn every_active_secret_is_tried_and_says_when_it_last_matched() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        let gauge = |index: u8| {
+            let name = "webhook_secret_last_match_timestamp_seconds";
+            world.metric(&format!("{name}{{source=\"stripe\",secret=\"{index}\"}}"))
+        };
+        let now = world.handle.now().seconds();
+        let sign = |secret: &str, body: &str| stripe::signature(secret, now, body.as_bytes());
+        assert_eq!((gauge(0), gauge(1)), ("0".to_owned(), "0".to_owned()));
+        let body = world.body("evt_1");
+        world.post_signed(&body, Some(&sign("whsec_of_somebody_else", &body))).await;
+        assert_eq!((gauge(0), gauge(1)), ("0".to_owned(), "0".to_owned()));
+        assert!(matches!(world.post(&body).await, Answer::Accepted(_)));
+        assert_eq!((gauge(0), gauge(1)), ("0".to_owned(), now.to_string()));
+        let body = world.body("evt_2");
+        let answer = world.post_signed(&body, Some(&sign("whsec_of_tomorrow", &body))).await;
+        assert!(matches!(answer, Answer::Accepted(_)));
+        assert_eq!((gauge(0), gauge(1)), (now.to_string(), now.to_string()));
+    });
+}
+
+/// The one address that a proxy nobody told us of gives everybody.
+fn shared() -> Caller {
+    Caller::at([203, 0, 113, 9].into())
+}
+
+#[test]
+fn behind_a_thousand_forgeries_from_one_address_a_genuine_delivery_is_accepted() {
+    in_some_worlds(2, ReplayPolicy::Open, async |world| {
+        let (genuine, shared) = (world.body("evt_1"), Some(shared()));
+        let now = world.handle.now().seconds();
+        let signed = stripe::signature(stripe::SECRET, now, genuine.as_bytes());
+        let forged = stripe::signature("whsec_of_somebody_else", now, genuine.as_bytes());
+        let first = world.post_from(shared, &genuine, Some(&forged)).await;
+        assert_eq!(first, Answer::Refused(Problem::SignatureMismatch));
+        let forgeries = (0..999).map(|_| world.post_from(shared, &genuine, Some(&forged)));
+        let forgeries = futures_util::future::join_all(forgeries);
+        let genuine = world.post_from(shared, &genuine, Some(&signed));
+        let (forgeries, genuine) = futures_util::future::join(forgeries, genuine).await;
+        assert!(matches!(genuine, Answer::Accepted(_)), "{genuine:?}");
+        assert!(forgeries.iter().all(|answer| *answer == Answer::Refused(Problem::SignatureMismatch)));
+    });
+}
+
+#[test]
+fn a_failing_address_is_told_to_come_again_while_the_places_are_taken_and_the_provider_never_is() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        let (stranger, provider) = (Some(shared()), Some(Caller::at([192, 0, 2, 1].into())));
+        let post = async |caller, id: &str| {
+            let body = world.body(id);
+            let header = stripe::signature(stripe::SECRET, world.handle.now().seconds(), body.as_bytes());
+            world.post_from(caller, &body, Some(&header)).await
+        };
+        assert!(matches!(post(provider, "evt_1").await, Answer::Accepted(_)));
+        for caller in [stranger, provider] {
+            world.post_from(caller, "{}", None).await;
+        }
+        let mut slow = Vec::new();
+        while let Ok(entry) = world.gate.enter(stranger).await {
+            slow.push(entry);
+            assert!(slow.len() < 1_000, "places are bounded");
+        }
+        assert_eq!(post(stranger, "evt_2").await, Answer::Refused(Problem::TooManyFailures));
+        let counted = "webhooks_answered_total{source=\"stripe\",answer=\"too-many-failures\"}";
+        assert_eq!(world.metric(counted), "1");
+        assert!(matches!(post(provider, "evt_3").await, Answer::Accepted(_)));
+        drop(slow);
+        assert!(matches!(post(stranger, "evt_2").await, Answer::Accepted(_)));
+    });
+}
+
+#[test]
+fn more_than_can_be_admitted_at_a_time_is_overload_and_only_for_the_authentic() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        let bodies: Vec<String> = (0..150).map(|n| world.body(&format!("evt_{n}"))).collect();
+        let answers = futures_util::future::join_all(bodies.iter().map(|body| world.post(body))).await;
+        let accepted = answers.iter().filter(|answer| matches!(answer, Answer::Accepted(_))).count();
+        let overloaded =
+            answers.iter().filter(|answer| **answer == Answer::Refused(Problem::Overloaded)).count();
+        assert_eq!((accepted + overloaded, accepted), (150, world.published()));
+        assert!(accepted >= 100, "100 fit: {accepted}");
+        let again =
+            futures_util::future::join_all(bodies.iter().take(100).map(|body| world.post(body))).await;
+        assert!(again.iter().all(|answer| answer.status() == 200), "nothing is left stuck");
     });
 }
