@@ -3,17 +3,20 @@
 
 mod account;
 mod id;
+mod kind;
 mod movement;
 mod posting;
 mod reason;
 mod transaction;
+mod word;
 
 pub use account::{Account, AccountInvalid};
 pub use id::{
     EventId, EventKey, EventType, IdInvalid, Livemode, ObjectId, Provider, ProviderAccount, Source, TraceId,
 };
+pub use kind::{MovementKind, Part};
 pub use money::UnixMillis;
-pub use movement::{Movement, MovementDigest, MovementKey, MovementKind, Part, content_digest};
+pub use movement::{Movement, MovementDigest, MovementKey, content_digest};
 pub use posting::{PostError, PostingTable, TableInvalid};
 pub use reason::{Outcome, Reason};
 pub use transaction::{Entry, Imbalance, Transaction};

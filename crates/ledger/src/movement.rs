@@ -5,55 +5,7 @@ use core::fmt;
 use money::Amount;
 use sha2::{Digest, Sha256};
 
-use crate::{Livemode, ObjectId, Provider, ProviderAccount, UnixMillis};
-
-/// What kind of movement; with the money object it makes the key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum MovementKind {
-    /// A payment was captured.
-    Capture,
-}
-
-impl MovementKind {
-    /// All of them.
-    pub const ALL: [Self; 1] = [Self::Capture];
-
-    /// The word in keys, in the posting table and in the database.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Capture => "capture",
-        }
-    }
-
-    /// The kind of that word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
-}
-
-/// A named amount of a movement; the posting table says where each goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Part {
-    /// The whole amount, before fees.
-    Gross,
-}
-
-impl Part {
-    /// All of them.
-    pub const ALL: [Self; 1] = [Self::Gross];
-
-    /// The word in the posting table and in digests.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Gross => "gross",
-        }
-    }
-
-    /// The part of that word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|part| part.as_str() == word)
-    }
-}
+use crate::{Livemode, MovementKind, ObjectId, Part, Provider, ProviderAccount, UnixMillis};
 
 /// What makes a movement one movement, for ever, whoever describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,7 +37,8 @@ pub struct Movement {
     pub key: MovementKey,
     /// When the money moved, by the provider's clock; no part of the identity.
     pub occurred_at: UnixMillis,
-    /// Its amounts, each part at most once, none negative.
+    /// Its amounts, each part at most once. A negative one is posted to the other side: a settlement has the signs of the
+    /// provider's balance transaction, a payout that comes from the bank is negative.
     pub parts: Vec<(Part, Amount)>,
 }
 
@@ -125,7 +78,7 @@ impl Movement {
         field(&[MovementDigest::VERSION]);
         field(self.key.to_string().as_bytes());
         let mut parts = self.parts.clone();
-        parts.sort_by_key(|(part, _)| *part);
+        parts.sort_by_key(|(part, _)| part.as_str());
         for (part, amount) in parts {
             field(part.as_str().as_bytes());
             field(amount.currency().code().as_bytes());

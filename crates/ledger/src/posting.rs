@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
-
 use crate::{Account, AccountInvalid, Entry, Imbalance, Movement, MovementKind, Part, Provider, Transaction};
+
+mod text;
+
+#[cfg(test)]
+mod tests;
 
 /// The table that is built in.
 const DEFAULT: &str = include_str!("../postings/default.toml");
@@ -24,7 +27,7 @@ struct LegRule {
     side: Side,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
     Debit,
     Credit,
@@ -53,6 +56,22 @@ pub enum TableInvalid {
     /// A kind of movement has no row, or a row without a debit and a credit.
     #[error("movement {0} has no debit and credit")]
     Incomplete(String),
+    /// A row posts a part that its kind of movement never has.
+    #[error("movement {kind} never has a part {part}")]
+    ForeignPart {
+        /// The movement.
+        kind: String,
+        /// The part.
+        part: String,
+    },
+    /// A row whose debits and credits are not the same, whatever the amounts are.
+    #[error("movement {kind} does not balance: look at part {part}")]
+    Unbalanced {
+        /// The movement.
+        kind: String,
+        /// The part that stands on one side too often or too seldom.
+        part: String,
+    },
 }
 
 /// Why a movement cannot be posted.
@@ -64,6 +83,9 @@ pub enum PostError {
     /// The movement lacks the part that its row names.
     #[error("the movement has no part {0:?}")]
     PartMissing(Part),
+    /// The movement has a part that its kind never has, or has it twice.
+    #[error("the movement has a part {0:?} too many")]
+    PartUnexpected(Part),
     /// An amount cannot change its side.
     #[error(transparent)]
     Amount(#[from] money::AmountError),
@@ -72,66 +94,11 @@ pub enum PostError {
     Account(#[from] AccountInvalid),
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TableText {
-    version: u32,
-    accounts: Vec<String>,
-    movements: BTreeMap<String, RowText>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RowText {
-    debit: Vec<LegText>,
-    credit: Vec<LegText>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LegText {
-    account: String,
-    part: String,
-}
-
 impl PostingTable {
     /// The table that is built in.
     #[expect(clippy::expect_used, reason = "a constant of this crate, read in its tests")]
     pub fn built_in() -> Self {
         Self::parse(DEFAULT).expect("the built-in posting table is valid")
-    }
-
-    /// Reads a table and checks it against the kinds of movement that exist.
-    pub fn parse(text: &str) -> Result<Self, TableInvalid> {
-        let text: TableText =
-            toml::from_str(text).map_err(|error| TableInvalid::Syntax(error.to_string()))?;
-        let sample = Provider::parse("provider").map_err(|error| TableInvalid::Syntax(error.to_string()))?;
-        for account in &text.accounts {
-            Account::of_template(account, &sample)?;
-        }
-        let chart: BTreeSet<String> = text.accounts.into_iter().collect();
-        let mut rows = BTreeMap::new();
-        for (word, row) in text.movements {
-            let kind = MovementKind::parse(&word).ok_or_else(|| TableInvalid::UnknownWord(word.clone()))?;
-            if row.debit.is_empty() || row.credit.is_empty() {
-                return Err(TableInvalid::Incomplete(word));
-            }
-            let legs = row.debit.into_iter().map(|leg| (leg, Side::Debit));
-            let legs = legs.chain(row.credit.into_iter().map(|leg| (leg, Side::Credit)));
-            let mut rules = Vec::new();
-            for (LegText { account, part }, side) in legs {
-                if !chart.contains(&account) {
-                    return Err(TableInvalid::NotInChart { kind: word, account });
-                }
-                let part = Part::parse(&part).ok_or(TableInvalid::UnknownWord(part))?;
-                rules.push(LegRule { account, part, side });
-            }
-            rows.insert(kind, rules);
-        }
-        if let Some(kind) = MovementKind::ALL.iter().find(|kind| !rows.contains_key(kind)) {
-            return Err(TableInvalid::Incomplete(kind.as_str().to_owned()));
-        }
-        Ok(Self { version: text.version, chart, rows })
     }
 
     /// Its version.
@@ -155,13 +122,23 @@ impl PostingTable {
 
     /// Posts a movement.
     pub fn post(&self, movement: &Movement) -> Result<Transaction, PostError> {
+        let possible = movement.key.kind.parts();
+        let mut parts = BTreeSet::new();
+        if let Some((part, _)) =
+            movement.parts.iter().find(|(part, _)| !possible.contains(part) || !parts.insert(*part))
+        {
+            return Err(PostError::PartUnexpected(*part));
+        }
         let rules = self.rows.get(&movement.key.kind).map(Vec::as_slice).unwrap_or_default();
         let mut entries = Vec::new();
         for LegRule { account, part, side } in rules {
-            let amount = movement.part(*part).ok_or(PostError::PartMissing(*part))?;
-            if amount.is_zero() {
-                continue;
-            }
+            let amount = match movement.part(*part) {
+                Some(amount) if amount.is_zero() => continue,
+                Some(amount) => amount,
+                // Of several parts, one that the movement lacks is nothing.
+                None if possible.len() > 1 => continue,
+                None => return Err(PostError::PartMissing(*part)),
+            };
             let amount = match side {
                 Side::Debit => amount,
                 Side::Credit => amount.checked_neg()?,
@@ -169,79 +146,5 @@ impl PostingTable {
             entries.push(Entry { account: Account::of_template(account, &movement.key.provider)?, amount });
         }
         Ok(Transaction::balanced(movement, self.version, entries)?)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use money::{Amount, Currency};
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::{Livemode, MovementKey, ObjectId, ProviderAccount, UnixMillis};
-
-    fn capture(minor: i64) -> Movement {
-        Movement {
-            key: MovementKey {
-                provider: Provider::parse("stripe").unwrap(),
-                account: ProviderAccount::parse("acct_dev").unwrap(),
-                livemode: Livemode::Test,
-                object_id: ObjectId::parse("ch_1").unwrap(),
-                kind: MovementKind::Capture,
-            },
-            occurred_at: UnixMillis(0),
-            parts: vec![(Part::Gross, Amount::new(minor, Currency::parse("USD").unwrap()))],
-        }
-    }
-
-    #[test]
-    fn a_capture_debits_clearing_and_credits_sales() {
-        let transaction = PostingTable::built_in().post(&capture(1000)).unwrap();
-        let legs: Vec<_> =
-            transaction.entries().iter().map(|e| (e.account.to_string(), e.amount.minor())).collect();
-        assert_eq!(legs, [("assets:stripe:clearing".to_owned(), 1000), ("income:sales".to_owned(), -1000)]);
-        assert_eq!(transaction.key().to_string(), "stripe/acct_dev/test/ch_1/capture");
-    }
-
-    #[test]
-    fn legs_that_do_not_balance_are_no_transaction() {
-        let usd = Currency::parse("USD").unwrap();
-        let leg = |minor, currency| Entry {
-            account: Account::parse("income:sales").unwrap(),
-            amount: Amount::new(minor, currency),
-        };
-        let movement = capture(1);
-        let one_short = Transaction::balanced(&movement, 1, vec![leg(2, usd), leg(-1, usd)]);
-        assert_eq!(one_short, Err(Imbalance::NotZero { currency: usd, difference_minor: 1 }));
-        let eur = Currency::parse("EUR").unwrap();
-        assert!(Transaction::balanced(&movement, 1, vec![leg(1, usd), leg(-1, eur)]).is_err());
-        assert_eq!(
-            Transaction::balanced(&movement, 1, vec![leg(0, usd), leg(0, usd)]),
-            Err(Imbalance::EmptyLeg)
-        );
-        assert_eq!(Transaction::balanced(&movement, 1, vec![leg(0, usd)]), Err(Imbalance::Legs));
-    }
-
-    #[test]
-    fn a_table_with_a_mistake_says_which() {
-        let edit = |from: &str, to: &str| PostingTable::parse(&DEFAULT.replace(from, to)).unwrap_err();
-        assert!(matches!(edit("movements.capture", "movements.captured"), TableInvalid::UnknownWord(_)));
-        assert!(matches!(edit("part = \"gross\"", "part = \"grass\""), TableInvalid::UnknownWord(_)));
-        assert!(matches!(edit("  \"income:sales\",\n", ""), TableInvalid::NotInChart { .. }));
-        assert!(matches!(edit("version = 1", "version = -1"), TableInvalid::Syntax(_)));
-    }
-
-    proptest! {
-        #[test]
-        fn every_capture_that_posts_sums_to_zero(minor in 1_i64..) {
-            let transaction = PostingTable::built_in().post(&capture(minor)).unwrap();
-            let sum: i128 = transaction.entries().iter().map(|e| i128::from(e.amount.minor())).sum();
-            prop_assert_eq!(sum, 0);
-        }
-
-        #[test]
-        fn the_digest_changes_with_the_amount(a in 1_i64.., b in 1_i64..) {
-            prop_assert_eq!(capture(a).digest() == capture(b).digest(), a == b);
-        }
     }
 }

@@ -80,6 +80,10 @@ reasons! {
     CurrencyUnknown = "currency-unknown" => Parked,
     /// The object lacks its id or another field that the movement needs.
     ObjectUnreadable = "object-unreadable" => Parked,
+    /// A list in the object is cut short, or has an item that cannot be read: what it sums up is not proven.
+    ListTruncated = "list-truncated" => Parked,
+    /// The payment may be captured more than once, so what is captured so far is not final.
+    Multicapture = "multicapture" => Parked,
     /// The event refers to an object without showing it (a thin event): the money has to be fetched.
     ThinEvent = "thin-event" => Parked,
     /// The source's own account is another one than the event's.
@@ -90,6 +94,8 @@ reasons! {
     EventIdReused = "event-id-reused" => Parked,
     /// The message does not decode.
     Undecodable = "undecodable" => Parked,
+    /// The broker delivered it too often and put it aside.
+    DeadLettered = "dead-lettered" => Parked,
     /// The books refused it, alone in its batch.
     RefusedByBooks = "refused-by-books" => Parked,
     /// Processing it panicked.

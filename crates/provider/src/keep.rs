@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer};
 
 use crate::{Unreadable, pan};
 
-/// What may be kept of a value. Anything else in its place becomes `null`.
+/// What may be kept of a value. Anything else in its place becomes `null`; where a reference was expected `{}`, so that
+/// it is told from no reference at all.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Keep {
     /// An identifier or a word of the provider's vocabulary.
@@ -20,6 +21,8 @@ pub(crate) enum Keep {
     Object(&'static [Field]),
     /// An id, or the object that Stripe expands it to: then these fields of it.
     Expandable(&'static [Field]),
+    /// So many items of a list, each of this kind. One more `null` stands at the end of a list that was longer.
+    List(&'static Keep, usize),
 }
 
 /// A named field of a keep-list.
@@ -49,10 +52,18 @@ impl Seed<'_> {
         self.kept.extend_from_slice(b"null");
     }
 
+    /// In the place of a value that may not be kept.
+    fn dropped(self) {
+        match self.keep {
+            Keep::Expandable(_) => self.kept.extend_from_slice(b"{}"),
+            Keep::Word | Keep::Integer | Keep::Flag | Keep::Object(_) | Keep::List(..) => self.null(),
+        }
+    }
+
     fn word(self, word: &str) {
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-');
         if word.len() > WORD_MAX || !word.bytes().all(plain) {
-            return self.null();
+            return self.dropped();
         }
         let masked = pan::mask(word);
         self.kept.push(b'"');
@@ -62,7 +73,7 @@ impl Seed<'_> {
 
     fn integer(self, digits: &str) {
         if pan::mask(digits).is_some() {
-            return self.null();
+            return self.dropped();
         }
         self.kept.extend_from_slice(digits.as_bytes());
     }
@@ -84,17 +95,19 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_bool<E: Error>(self, flag: bool) -> Result<(), E> {
-        match self.keep {
-            Keep::Flag => self.kept.extend_from_slice(if flag { b"true" } else { b"false" }),
-            Keep::Word | Keep::Integer | Keep::Object(_) | Keep::Expandable(_) => self.null(),
+        if matches!(self.keep, Keep::Flag) {
+            self.kept.extend_from_slice(if flag { b"true" } else { b"false" });
+        } else {
+            self.dropped();
         }
         Ok(())
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
-        match self.keep {
-            Keep::Integer => self.integer(&number.to_string()),
-            Keep::Word | Keep::Flag | Keep::Object(_) | Keep::Expandable(_) => self.null(),
+        if matches!(self.keep, Keep::Integer) {
+            self.integer(&number.to_string());
+        } else {
+            self.dropped();
         }
         Ok(())
     }
@@ -103,21 +116,22 @@ impl<'de> Visitor<'de> for Seed<'_> {
         match i64::try_from(number) {
             Ok(number) => self.visit_i64(number),
             Err(_) => {
-                self.null();
+                self.dropped();
                 Ok(())
             }
         }
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        self.null();
+        self.dropped();
         Ok(())
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        match self.keep {
-            Keep::Word | Keep::Expandable(_) => self.word(text),
-            Keep::Integer | Keep::Flag | Keep::Object(_) => self.null(),
+        if matches!(self.keep, Keep::Word | Keep::Expandable(_)) {
+            self.word(text);
+        } else {
+            self.dropped();
         }
         Ok(())
     }
@@ -128,15 +142,31 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        self.null();
+        let Keep::List(keep, max) = self.keep else {
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+            self.dropped();
+            return Ok(());
+        };
+        self.kept.push(b'[');
+        let mut room = max;
+        while room > 0 && items.next_element_seed(Seed { keep: *keep, kept: self.kept })?.is_some() {
+            self.kept.push(b',');
+            room -= 1;
+        }
+        if items.next_element::<IgnoredAny>()?.is_some() {
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+            self.kept.extend_from_slice(b"null");
+        } else if room < max {
+            self.kept.pop();
+        }
+        self.kept.push(b']');
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let (Keep::Object(fields) | Keep::Expandable(fields)) = self.keep else {
             while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            self.null();
+            self.dropped();
             return Ok(());
         };
         let mut seen = 0_u64;
@@ -191,6 +221,7 @@ mod tests {
         ("paid", Keep::Flag),
         ("charge", Keep::Expandable(&[("id", Keep::Word)])),
         ("data", Keep::Object(&[("object", Keep::Object(&[("id", Keep::Word)]))])),
+        ("list", Keep::List(&Keep::Object(&[("id", Keep::Word)]), 2)),
     ];
 
     fn kept(text: &str) -> Result<String, Unreadable> {
@@ -222,6 +253,31 @@ mod tests {
     fn an_expandable_field_is_an_id_or_an_object() {
         assert_eq!(kept(r#"{"charge":"ch_1"}"#).as_deref(), Ok(r#"{"charge":"ch_1"}"#));
         assert_eq!(kept(r#"{"charge":{"id":"ch_1","x":1}}"#).as_deref(), Ok(r#"{"charge":{"id":"ch_1"}}"#));
+        assert_eq!(kept(r#"{"charge":null}"#).as_deref(), Ok(r#"{"charge":null}"#));
+        for value in ["5", "true", "1e3", "[\"ch_1\"]", "\"a b\""] {
+            assert_eq!(
+                kept(&format!("{{\"charge\":{value}}}")).as_deref(),
+                Ok(r#"{"charge":{}}"#),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_list_is_kept_up_to_its_limit_and_shows_that_there_was_more() {
+        for (list, expected) in [
+            ("[]", "[]"),
+            (r#"[{"id":"a","x":[1]}]"#, r#"[{"id":"a"}]"#),
+            (r#"[{"id":"a"},{"id":"b"}]"#, r#"[{"id":"a"},{"id":"b"}]"#),
+            (r#"[{"id":"a"},{"id":"b"},{"id":"c"},{"id":"d"}]"#, r#"[{"id":"a"},{"id":"b"},null]"#),
+            (r#"["a",{"id":"b"}]"#, r#"[null,{"id":"b"}]"#),
+            (r#"{"id":"a"}"#, "null"),
+            ("\"a\"", "null"),
+        ] {
+            let expected = format!("{{\"list\":{expected}}}");
+            assert_eq!(kept(&format!("{{\"list\":{list}}}")).as_deref(), Ok(expected.as_str()), "{list}");
+        }
+        assert!(kept(r#"{"list":[{"id":"a"}"#).is_err());
     }
 
     #[test]

@@ -8,8 +8,10 @@ use wire::Fingerprint;
 mod keep;
 mod pan;
 pub mod stripe;
+pub mod telegram;
 
 pub use stripe::Stripe;
+pub use telegram::Telegram;
 
 /// A payment provider: everything that is particular to it, as pure functions.
 pub trait Provider: Send + Sync {
@@ -23,11 +25,13 @@ pub trait Provider: Send + Sync {
     fn retry_horizon_ms(&self) -> i64;
 
     /// The events of a delivery, minimised, in their order; at least one.
-    /// `own_account` is the account of the source: that of an event which names none.
+    /// `own_account` is the account of the source: that of an event which names none. `received_at` is when the delivery
+    /// arrived: when an event was made that does not say so.
     fn events(
         &self,
         delivery: &Verified<'_>,
         own_account: &ProviderAccount,
+        received_at: UnixMillis,
     ) -> Result<Vec<Event>, Unreadable>;
 
     /// What an event asserts.
@@ -36,7 +40,11 @@ pub trait Provider: Send + Sync {
 
 /// The provider of that name.
 pub fn by_name(name: &str) -> Option<&'static dyn Provider> {
-    (name == "stripe").then_some(&Stripe)
+    match name {
+        "stripe" => Some(&Stripe),
+        "telegram" => Some(&Telegram),
+        _ => None,
+    }
 }
 
 /// An event of a delivery, minimised.
@@ -75,6 +83,17 @@ pub struct EventView<'a> {
     pub created: UnixMillis,
     /// What was kept of it.
     pub payload: &'a [u8],
+    /// Who settles what the event's own provider only announces, if the source's configuration says so.
+    pub settles_with: Option<&'a SettlesWith>,
+}
+
+/// The source that settles money which another one announces too: the money's key is that source's, so that it is booked once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettlesWith {
+    /// Its provider.
+    pub provider: ledger::Provider,
+    /// Its own account.
+    pub account: ProviderAccount,
 }
 
 /// What one event asserts.

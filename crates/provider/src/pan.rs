@@ -1,9 +1,9 @@
 //! Card numbers that stray into kept fields.
 
 /// Masks every run of 13 to 19 digits that passes the Luhn check (ISO/IEC 7812-1), and every group of runs joined by
-/// blanks or dashes that does so as a whole. A longer run of digits is no card number: ids are made of such.
+/// blanks, dashes, dots or underscores that does so as a whole. A longer run of digits is no card number: ids are made of such.
 pub(crate) fn mask(text: &str) -> Option<String> {
-    let joined = mask_runs(text, |b| b.is_ascii_digit() || matches!(b, b' ' | b'-'));
+    let joined = mask_runs(text, |b| b.is_ascii_digit() || matches!(b, b' ' | b'-' | b'.' | b'_'));
     let rest = joined.as_deref().unwrap_or(text);
     mask_runs(rest, |b| b.is_ascii_digit()).or(joined)
 }
@@ -46,6 +46,8 @@ mod tests {
             ("ch_4242424242424242x", Some("ch_****************x")),
             ("4242 4242 4242 4242", Some("**** **** **** ****")),
             ("5555-5555-5555-4444", Some("****-****-****-****")),
+            ("4242.4242.4242.4242", Some("****.****.****.****")),
+            ("4242_4242_4242_4242", Some("****_****_****_****")),
             ("378282246310005", Some("***************")),
             ("4242424242424241", None),
             ("0000000000000000", None),

@@ -1,11 +1,9 @@
-//! Stripe: snapshot and thin events; captures.
+//! Stripe: snapshot and thin events, and the movements of every object that moves money.
 //!
 //! Facts: <https://docs.stripe.com/api/events/object>, <https://docs.stripe.com/event-destinations>,
 //! <https://docs.stripe.com/currencies>.
 
-use jiff::Timestamp;
 use ledger::{EventId, EventType, Livemode, ObjectId, ProviderAccount, UnixMillis};
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use signature::{Scheme, Verified};
 use wire::Fingerprint;
@@ -14,12 +12,14 @@ use crate::keep::{Field, Keep, minimise};
 use crate::{Assessment, Event, EventView, Provider, Unreadable};
 
 mod currency;
+mod keep_list;
 mod movements;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
-/// The version of the keep-list below.
-const KEEP_LIST_VERSION: u32 = 1;
+use keep_list::{EVENT, THIN, THIN_EVENT};
+use snapshot::Envelope;
 
 /// The version of what goes into a fingerprint.
 const FINGERPRINT_VERSION: u8 = 1;
@@ -27,172 +27,15 @@ const FINGERPRINT_VERSION: u8 = 1;
 /// Live deliveries are retried for up to three days.
 const RETRY_HORIZON_MS: i64 = 72 * 3600 * 1000;
 
-const EXPANDED: &[Field] = &[("id", Keep::Word), ("object", Keep::Word)];
-
-/// What is kept of the object that an event shows.
-const OBJECT: &[Field] = &[
-    ("id", Keep::Word),
-    ("object", Keep::Word),
-    ("amount", Keep::Integer),
-    ("amount_captured", Keep::Integer),
-    ("amount_received", Keep::Integer),
-    ("amount_refunded", Keep::Integer),
-    ("currency", Keep::Word),
-    ("created", Keep::Integer),
-    ("status", Keep::Word),
-    ("captured", Keep::Flag),
-    ("paid", Keep::Flag),
-    ("latest_charge", Keep::Expandable(EXPANDED)),
-    ("payment_intent", Keep::Expandable(EXPANDED)),
-    ("charge", Keep::Expandable(EXPANDED)),
-    ("balance_transaction", Keep::Expandable(EXPANDED)),
-    ("failure_code", Keep::Word),
-];
-
-/// What is kept of an event.
-const EVENT: &[Field] = &[
-    ("id", Keep::Word),
-    ("object", Keep::Word),
-    ("type", Keep::Word),
-    ("account", Keep::Word),
-    ("api_version", Keep::Word),
-    ("created", Keep::Integer),
-    ("livemode", Keep::Flag),
-    ("data", Keep::Object(&[("object", Keep::Object(OBJECT))])),
-];
-
-/// What is kept of a thin event, which refers to its object without showing it.
-const THIN_EVENT: &[Field] = &[
-    ("id", Keep::Word),
-    ("object", Keep::Word),
-    ("type", Keep::Word),
-    ("created", Keep::Word),
-    ("livemode", Keep::Flag),
-    ("related_object", Keep::Object(&[("id", Keep::Word), ("type", Keep::Word)])),
-];
-
-/// The `object` of a thin event.
-const THIN: &str = "v2.core.event";
-
 /// The provider Stripe.
 #[derive(Debug, Clone, Copy)]
 pub struct Stripe;
-
-/// The kept part of an event, typed. A field that is missing or was dropped is `None`.
-#[derive(Debug, Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    id: Option<&'a str>,
-    #[serde(borrow)]
-    object: Option<&'a str>,
-    #[serde(borrow, rename = "type")]
-    event_type: Option<&'a str>,
-    #[serde(borrow)]
-    account: Option<&'a str>,
-    #[serde(borrow)]
-    created: Option<Created<'a>>,
-    livemode: Option<bool>,
-    #[serde(borrow)]
-    data: Option<Data<'a>>,
-    #[serde(borrow)]
-    related_object: Option<Related<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Created<'a> {
-    Seconds(i64),
-    #[serde(borrow)]
-    Text(&'a str),
-}
-
-#[derive(Debug, Deserialize)]
-struct Data<'a> {
-    #[serde(borrow)]
-    object: Option<Object<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Related<'a> {
-    #[serde(borrow)]
-    id: Option<&'a str>,
-}
-
-/// The kept part of the object that an event shows.
-#[derive(Debug, Deserialize)]
-#[expect(clippy::struct_field_names, reason = "Stripe's own names")]
-struct Object<'a> {
-    #[serde(borrow)]
-    id: Option<&'a str>,
-    #[serde(borrow)]
-    object: Option<&'a str>,
-    amount: Option<i64>,
-    amount_captured: Option<i64>,
-    amount_received: Option<i64>,
-    #[serde(borrow)]
-    currency: Option<&'a str>,
-    created: Option<i64>,
-    #[serde(borrow)]
-    status: Option<&'a str>,
-    captured: Option<bool>,
-    #[serde(borrow)]
-    latest_charge: Option<Expandable<'a>>,
-}
-
-/// A reference that Stripe shows as an id or as the whole object.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Expandable<'a> {
-    #[serde(borrow)]
-    Id(&'a str),
-    Whole {
-        #[serde(borrow)]
-        id: Option<&'a str>,
-    },
-}
-
-impl<'a> Expandable<'a> {
-    fn id(&self) -> Option<&'a str> {
-        match self {
-            Self::Id(id) => Some(id),
-            Self::Whole { id } => *id,
-        }
-    }
-}
-
-impl<'a> Envelope<'a> {
-    fn shown(&self) -> Option<&Object<'a>> {
-        self.data.as_ref().and_then(|data| data.object.as_ref())
-    }
-
-    fn object_id(&self) -> Option<&'a str> {
-        let related = || self.related_object.as_ref().and_then(|related| related.id);
-        self.shown().and_then(|object| object.id).or_else(related)
-    }
-
-    fn created(&self) -> Option<UnixMillis> {
-        match self.created.as_ref()? {
-            Created::Seconds(seconds) => Some(UnixMillis::from_seconds(*seconds)),
-            Created::Text(text) => {
-                text.parse::<Timestamp>().ok().map(|instant| UnixMillis(instant.as_millisecond()))
-            }
-        }
-    }
-
-    fn is_thin(&self) -> bool {
-        self.object == Some(THIN)
-    }
-}
-
-fn envelope(payload: &[u8]) -> Result<Envelope<'_>, Unreadable> {
-    serde_json::from_slice(payload).map_err(|_| Unreadable::Json)
-}
 
 /// The `object` of the event decides which keep-list applies; a body that names neither is refused.
 fn minimised(body: &[u8]) -> Result<Vec<u8>, Unreadable> {
     const KIND: &[Field] = &[("object", Keep::Word)];
     let kind = minimise(body, KIND)?;
-    match envelope(&kind)?.object {
+    match Envelope::read(&kind)?.object {
         Some("event") => minimise(body, EVENT),
         Some(THIN) => minimise(body, THIN_EVENT),
         Some(_) | None => Err(Unreadable::Field("object")),
@@ -217,9 +60,10 @@ impl Provider for Stripe {
         &self,
         delivery: &Verified<'_>,
         own_account: &ProviderAccount,
+        _received_at: UnixMillis,
     ) -> Result<Vec<Event>, Unreadable> {
         let payload = minimised(delivery.body())?;
-        let event = envelope(&payload)?;
+        let event = Envelope::read(&payload)?;
         let event_type = event.event_type.and_then(|text| EventType::parse(text).ok());
         let event_type = event_type.ok_or(Unreadable::Field("type"))?;
         let account = match event.account {
@@ -234,7 +78,7 @@ impl Provider for Stripe {
             account,
             object_id: event.object_id().and_then(|id| ObjectId::parse(id).ok()),
             fingerprint: fingerprint(&event),
-            keep_list_version: KEEP_LIST_VERSION,
+            keep_list_version: keep_list::VERSION,
             event_type,
             payload: payload.clone().into(),
         }])
