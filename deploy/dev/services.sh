@@ -6,7 +6,7 @@
 # shellcheck source=deploy/dev/common.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
-readonly service_start_timeout_ms=30000 service_stop_timeout_ms=20000
+readonly service_start_timeout_ms=30000 service_stop_timeout_ms=40000
 
 binaries=${CARGO_TARGET_DIR:-target}/debug
 [[ $binaries == /* ]] || binaries=$root/$binaries

@@ -4,9 +4,13 @@ use core::fmt;
 use core::time::Duration;
 
 use audit::{Check, Instant, Kind, Report, Run, Snapshot, check_balance, check_transactions};
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use jiff::Timestamp;
+use secrecy::ExposeSecret as _;
+use tls::Tls;
+use tls::postgres::Address;
 use tokio_postgres::{Client, Config, IsolationLevel, NoTls, Transaction};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::AuditStoreError;
 use crate::error::{of_driver, of_pool, unreadable};
@@ -28,8 +32,17 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// Where the books are. Prints nothing of the URL, which may hold a password.
 #[derive(Clone)]
 pub struct Settings {
-    /// `postgres://countersign_auditor@host/countersign`
+    /// `postgres://countersign_auditor@host/countersign`; with `?sslmode=verify-full` over TLS.
     pub url: String,
+    /// Whom to trust over TLS and as whom to appear.
+    pub tls: Tls,
+}
+
+impl Settings {
+    /// The books at `url`; over TLS, whom the system trusts is trusted.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), tls: Tls::default() }
+    }
 }
 
 impl fmt::Debug for Settings {
@@ -61,6 +74,8 @@ pub struct Audited {
 #[derive(Clone)]
 pub struct AuditStore {
     pool: Pool,
+    tls: Tls,
+    hosts: String,
 }
 
 impl fmt::Debug for AuditStore {
@@ -74,7 +89,8 @@ impl AuditStore {
     /// whose database is down at start is one whose runs fail, and says so.
     pub fn connect(settings: &Settings) -> Result<Self, AuditStoreError> {
         let not_a_url = |_| AuditStoreError::Incompatible("not the URL of a Postgres database".to_owned());
-        let mut config: Config = settings.url.parse().map_err(not_a_url)?;
+        let address = Address::parse(&settings.url).map_err(|refused| incompatible(&refused))?;
+        let mut config: Config = address.driver_url.expose_secret().parse().map_err(not_a_url)?;
         config
             .application_name("countersign-audit")
             .connect_timeout(CONNECT_TIMEOUT)
@@ -82,7 +98,13 @@ impl AuditStore {
             .keepalives_interval(KEEPALIVE_INTERVAL)
             .keepalives_retries(KEEPALIVE_RETRIES);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
+        let manager = if address.encrypted {
+            let rustls = settings.tls.client_config().map_err(|none| incompatible(&none))?;
+            Manager::from_config(config, MakeRustlsConnect::new(rustls), recycling)
+        } else {
+            Manager::from_config(config, NoTls, recycling)
+        };
+        let pool = Pool::builder(manager)
             .max_size(CONNECTIONS_MAX)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(CONNECT_TIMEOUT))
@@ -90,7 +112,7 @@ impl AuditStore {
             .recycle_timeout(Some(CONNECT_TIMEOUT))
             .build()
             .map_err(|_| AuditStoreError::Incompatible("a connection pool cannot be made".to_owned()))?;
-        Ok(Self { pool })
+        Ok(Self { pool, tls: settings.tls.clone(), hosts: address.hosts })
     }
 
     /// Whether the database answers and has a schema that can be audited.
@@ -137,8 +159,20 @@ impl AuditStore {
     }
 
     async fn client(&self) -> Result<deadpool_postgres::Client, AuditStoreError> {
-        self.pool.get().await.map_err(|error| of_pool(&error))
+        self.pool.get().await.map_err(|error| self.of_connecting(&error))
     }
+
+    /// Why there is no connection: TLS says which file, all else as of the pool.
+    fn of_connecting(&self, error: &PoolError) -> AuditStoreError {
+        match self.tls.explain(&self.hosts, error) {
+            Some(why) => AuditStoreError::Unavailable(why),
+            None => of_pool(error),
+        }
+    }
+}
+
+fn incompatible(error: &dyn fmt::Display) -> AuditStoreError {
+    AuditStoreError::Incompatible(error.to_string())
 }
 
 async fn snapshot(client: &mut Client) -> Result<Transaction<'_>, AuditStoreError> {

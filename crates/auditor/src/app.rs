@@ -27,7 +27,10 @@ pub struct App {
 impl App {
     /// Binds and composes; connects when the first run does.
     pub fn bind(config: &Config, handle: Handle) -> anyhow::Result<Self> {
-        let settings = Settings { url: config.database_url.expose_secret().to_owned() };
+        let settings = Settings {
+            tls: config.database_tls.clone(),
+            ..Settings::new(config.database_url.expose_secret())
+        };
         let store = AuditStore::connect(&settings).context("open the books")?;
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);

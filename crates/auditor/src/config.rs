@@ -4,6 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use runtime::config::{Document, Problems};
+use runtime::sections::{self, Tls};
 use secrecy::SecretString;
 
 /// Everything that the auditor is told.
@@ -13,6 +14,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// The books, as role `countersign_auditor`.
     pub database_url: SecretString,
+    /// Whom to trust over TLS and as whom to appear.
+    pub database_tls: Tls,
     /// From the start of a run to the start of the next.
     pub every: Duration,
     /// How long a stop may take; a run under way is finished in that time or given up.
@@ -22,19 +25,12 @@ pub struct Config {
 impl Config {
     /// Reads it; reports every problem.
     pub fn read(mut document: Document) -> Result<Self, Problems> {
-        document.skip(&[
-            "redis",
-            "replay",
-            "rabbitmq",
-            "sources",
-            "postgres",
-            "ingress",
-            "processor",
-            "operator",
-        ]);
+        document.skip(&["redis", "replay", "rabbitmq", "sources", "ingress", "processor", "operator"]);
+        let database_tls = sections::postgres_tls(&mut document);
         let config = document.section("auditor", |s| Self {
             admin_listen: s.address("admin_listen", SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9083)),
-            database_url: s.url("database_url"),
+            database_url: sections::database_url(s, "database_url"),
+            database_tls,
             every: Duration::from_secs(s.integer("every_s", 60, 1..=3_600)),
             drain: Duration::from_secs(s.integer("drain_s", 25, 1..=600)),
         });

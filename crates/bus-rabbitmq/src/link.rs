@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::Stream;
+use lapin::tcp::RustlsConnector;
 use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties, Event};
 use ports::Handle;
 
@@ -28,6 +29,8 @@ pub(crate) enum LinkError {
     Broker(#[from] lapin::Error),
     #[error("the broker did not answer within the deadline")]
     Deadline,
+    #[error("{0}")]
+    Tls(String),
 }
 
 /// A connection. Dropping it ends the socket, whatever the driver or the broker may be waiting for.
@@ -45,7 +48,13 @@ impl Link {
     pub(crate) async fn open(settings: &Settings, role: &str, handle: &Handle) -> Result<Self, LinkError> {
         let slot = Slot::default();
         let name = format!("{} {role}", settings.connection_name);
-        let connecting = connect(settings, name, handle, Arc::clone(&slot));
+        let connector = if settings.address.is_encrypted() {
+            let config = settings.tls.client_config().map_err(|none| LinkError::Tls(none.to_string()))?;
+            Some(RustlsConnector::from(config))
+        } else {
+            None
+        };
+        let connecting = connect(settings, name, connector, handle, Arc::clone(&slot));
         // The socket's own deadline is within, on the driver's thread, where dropping a future does not reach.
         let connected = handle.within(CONNECT.saturating_add(REQUEST), connecting).await;
         let socket = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -57,7 +66,10 @@ impl Link {
                 }
                 Err(failed.map_or(LinkError::Deadline, |failed| match failed {
                     Ok(_without_socket) => LinkError::Deadline,
-                    Err(error) => error.into(),
+                    Err(error) => match settings.tls.explain(&settings.address.server(), &error) {
+                        Some(why) => LinkError::Tls(why),
+                        None => error.into(),
+                    },
                 }))
             }
         }
@@ -126,6 +138,7 @@ fn end(socket: &TcpStream) {
 async fn connect(
     settings: &Settings,
     name: String,
+    connector: Option<RustlsConnector>,
     handle: &Handle,
     slot: Slot,
 ) -> lapin::Result<Connection> {
@@ -142,13 +155,18 @@ async fn connect(
                 .within(CONNECT, AsyncTcpStream::connect(&runtime, addresses))
                 .await
                 .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
-            // TLS will wrap the stream here; the socket below it is the one to keep.
+            // TLS wraps the stream below; the socket beneath it is the one to keep.
             let AsyncTcpStream::Plain(plain) = &stream else {
                 return Err(io::Error::other("not a plain stream").into());
             };
             let socket = TcpStream::from(plain.get_ref().as_fd().try_clone_to_owned()?);
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
-            Ok(stream)
+            let Some(connector) = connector.as_ref() else { return Ok(stream) };
+            handle
+                .within(REQUEST, stream.into_rustls(connector, &uri.authority.host))
+                .await
+                .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+                .map_err(Into::into)
         },
         properties,
     )

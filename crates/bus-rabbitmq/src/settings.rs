@@ -5,12 +5,15 @@ use core::str::FromStr;
 use core::time::Duration;
 
 use lapin::uri::{AMQPScheme, AMQPUri};
+use tls::Tls;
 
 /// How to reach the broker and how long to wait for it.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The broker, the account and the vhost.
     pub address: Address,
+    /// Whom to trust over TLS and as whom to appear.
+    pub tls: Tls,
     /// The name of the connections on the management page; ` publish` or ` consume` is added.
     pub connection_name: String,
     /// Whether to create the topology or only to look whether it is there.
@@ -28,6 +31,7 @@ impl Settings {
     pub fn new(address: Address, connection_name: impl Into<String>) -> Self {
         Self {
             address,
+            tls: Tls::default(),
             connection_name: connection_name.into(),
             declare: Declare::Declare,
             confirm_deadline: Duration::from_secs(2),
@@ -46,7 +50,7 @@ pub enum Declare {
     Passive,
 }
 
-/// An `amqp://user:password@host:port/vhost` URL. It never prints the account or the password.
+/// An `amqp://user:password@host:port/vhost` URL, or `amqps` for TLS. It never prints the account or the password.
 #[derive(Clone)]
 pub struct Address(AMQPUri);
 
@@ -56,12 +60,22 @@ pub enum AddressInvalid {
     /// It does not parse.
     #[error("not a URL like amqp://user:password@host:5672/%2f")]
     NotAUrl,
-    /// `amqps`: without TLS compiled in, the driver would silently connect in the clear.
-    #[error("amqps needs TLS, which this build does not have")]
-    TlsNotBuilt,
 }
 
 impl Address {
+    /// Whether the URL asks for TLS.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        match self.0.scheme {
+            AMQPScheme::AMQP => false,
+            AMQPScheme::AMQPS => true,
+        }
+    }
+
+    /// The server alone.
+    pub(crate) fn server(&self) -> String {
+        format!("{}:{}", self.0.authority.host, self.0.authority.port)
+    }
+
     /// The URL for the driver, with the heartbeat of the settings.
     pub(crate) fn uri(&self, heartbeat_seconds: u16) -> AMQPUri {
         let mut uri = self.0.clone();
@@ -76,10 +90,6 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // The parser's own message repeats the URL, password included.
         let mut uri: AMQPUri = text.parse().map_err(|_repeats_the_url| AddressInvalid::NotAUrl)?;
-        match uri.scheme {
-            AMQPScheme::AMQP => {}
-            AMQPScheme::AMQPS => return Err(AddressInvalid::TlsNotBuilt),
-        }
         // The parser takes an IPv6 literal for an absent host, that is for localhost.
         let authority = text.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next());
         if let Some((host, _port)) = authority
@@ -113,17 +123,18 @@ mod tests {
     fn neither_settings_nor_a_refused_url_print_the_password() {
         let settings = Settings::new("amqp://me:hunter2@mq.example:5672/%2f".parse().unwrap(), "ingress");
         assert_eq!(settings.address.to_string(), "mq.example:5672 vhost /");
-        for url in
-            ["amqp:hunter2", "http://me:hunter2@x", "amqp://me:hunter2@x:port/", "amqps://me:hunter2@x"]
-        {
+        for url in ["amqp:hunter2", "http://me:hunter2@x", "amqp://me:hunter2@x:port/"] {
             let refused = url.parse::<Address>().unwrap_err();
             assert!(!format!("{settings:?} {refused} {refused:?}").contains("hunter2"), "{url}");
         }
     }
 
     #[test]
-    fn tls_is_refused_rather_than_downgraded() {
-        assert_eq!("amqps://x/".parse::<Address>().unwrap_err(), AddressInvalid::TlsNotBuilt);
+    fn the_scheme_alone_says_whether_there_is_tls() {
+        for (url, encrypted, server) in [("amqps://x/", true, "x:5671"), ("amqp://x/", false, "x:5672")] {
+            let address: Address = url.parse().unwrap();
+            assert_eq!((address.is_encrypted(), address.server().as_str()), (encrypted, server));
+        }
     }
 
     #[test]

@@ -4,39 +4,51 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use runtime::config::{Document, Problems};
-use runtime::sections::{self, Source};
+use runtime::sections::{self, Source, Tls};
 use secrecy::SecretString;
 
 /// Every section that some program reads.
 const SECTIONS: [&str; 9] =
     ["ingress", "processor", "auditor", "operator", "postgres", "redis", "replay", "rabbitmq", "sources"];
 
+/// A database: its URL and what TLS to it takes.
+#[derive(Debug)]
+pub(crate) struct Database {
+    /// With the account, and maybe a password.
+    pub(crate) url: SecretString,
+    /// Whom to trust and as whom to appear; the keys stand in `[postgres]` for every account.
+    pub(crate) tls: Tls,
+}
+
 /// `[postgres] url`: the database, as whoever migrates.
-pub(crate) fn owner_url() -> Result<SecretString, Problems> {
+pub(crate) fn owner() -> Result<Database, Problems> {
     let mut document = only(&["postgres"])?;
-    let url = document.section("postgres", |s| s.url("url"));
+    let database = document
+        .section("postgres", |s| Database { url: sections::database_url(s, "url"), tls: sections::tls(s) });
     document.finish()?;
-    Ok(url)
+    Ok(database)
 }
 
 /// `[operator] database_url`: the database, as an operator.
-pub(crate) fn operator_url() -> Result<SecretString, Problems> {
-    let mut document = only(&["operator"])?;
-    let url = document.section("operator", |s| s.url("database_url"));
+pub(crate) fn operator() -> Result<Database, Problems> {
+    let mut document = only(&["operator", "postgres"])?;
+    let tls = sections::postgres_tls(&mut document);
+    let url = document.section("operator", |s| sections::database_url(s, "database_url"));
     document.finish()?;
-    Ok(url)
+    Ok(Database { url, tls })
 }
 
 /// `[auditor] database_url`: the database, as the auditor.
-pub(crate) fn auditor_url() -> Result<SecretString, Problems> {
-    let mut document = only(&["auditor"])?;
+pub(crate) fn auditor() -> Result<Database, Problems> {
+    let mut document = only(&["auditor", "postgres"])?;
+    let tls = sections::postgres_tls(&mut document);
     let url = document.section("auditor", |s| {
-        let url = s.url("database_url");
+        let url = sections::database_url(s, "database_url");
         s.leave_rest();
         url
     });
     document.finish()?;
-    Ok(url)
+    Ok(Database { url, tls })
 }
 
 /// What sending needs.

@@ -39,8 +39,8 @@ pub(crate) async fn run(arguments: &Arguments, handle: Handle) -> Result<Answer,
 
 /// The books for reading, as an operator.
 pub(crate) async fn reader(handle: Handle) -> Result<PostgresReader, Failure> {
-    let url = config::operator_url()?;
-    let settings = Settings::new(url.expose_secret());
+    let config::Database { url, tls } = config::operator()?;
+    let settings = Settings { tls, ..Settings::new(url.expose_secret()) };
     Ok(PostgresReader::connect(&settings, handle).await.context("connect to the books")?)
 }
 

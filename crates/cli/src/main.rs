@@ -44,6 +44,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    runtime::install_tls();
     match Command::try_parse() {
         Ok(command) => ending::exit(execute(command)),
         Err(error) => ending::exit_of_clap(&error),

@@ -1,7 +1,7 @@
 //! `countersign migrate`: the schema.
 
 use anyhow::Context as _;
-use ledger_postgres::{Applied, migrate};
+use ledger_postgres::{Applied, Settings, migrate_as};
 use secrecy::ExposeSecret as _;
 
 use crate::config;
@@ -9,8 +9,9 @@ use crate::ending::{Answer, Failure};
 use crate::output::print;
 
 pub(crate) async fn run() -> Result<Answer, Failure> {
-    let url = config::owner_url()?;
-    let Applied { from, to } = migrate(url.expose_secret()).await.context("migrate the database")?;
+    let config::Database { url, tls } = config::owner()?;
+    let settings = Settings { tls, ..Settings::new(url.expose_secret()) };
+    let Applied { from, to } = migrate_as(&settings).await.context("migrate the database")?;
     if from == to {
         print(&format!("the schema has version {to} already\n"))?;
     } else {

@@ -39,9 +39,10 @@ impl fmt::Display for Concluded<'_> {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Answer, Failure> {
-    let url = config::auditor_url()?.expose_secret().to_owned();
+    let config::Database { url, tls } = config::auditor()?;
+    let settings = Settings { tls, ..Settings::new(url.expose_secret()) };
     let kind = if arguments.full { Kind::Full } else { Kind::Incremental };
-    let store = AuditStore::connect(&Settings { url }).context("could not check")?;
+    let store = AuditStore::connect(&settings).context("could not check")?;
     let Audited { recorded, report } = store.run(kind).await.context("could not check")?;
     if let Err(error) = &recorded {
         complain(&format!("the verdict could not be recorded: {error}"));

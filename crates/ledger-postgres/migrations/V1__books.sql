@@ -99,8 +99,9 @@ CREATE TABLE countersign.event (
       WHEN 'ignored' THEN reason IS NOT NULL AND reason IN (
         'moves-no-money', 'described-elsewhere', 'nothing-moved-yet', 'unknown-type')
       WHEN 'parked' THEN reason IS NOT NULL AND reason IN (
-        'unknown-money', 'amount-unreadable', 'currency-unknown', 'object-unreadable', 'thin-event', 'misconfigured',
-        'movement-conflict', 'event-id-reused', 'undecodable', 'refused-by-books', 'processing-panicked')
+        'unknown-money', 'amount-unreadable', 'currency-unknown', 'object-unreadable', 'list-truncated', 'multicapture',
+        'thin-event', 'misconfigured', 'movement-conflict', 'event-id-reused', 'undecodable', 'dead-lettered',
+        'refused-by-books', 'processing-panicked')
     END
   )
 );
@@ -122,6 +123,7 @@ CREATE TABLE countersign.delivery (
   outcome          TEXT NOT NULL,
   reason           TEXT,
   evidence         BYTEA,
+  broker_history   TEXT,
   replay_checked   BOOLEAN NOT NULL,
   trace_id         TEXT,
   received_at      TIMESTAMPTZ NOT NULL,
@@ -137,8 +139,9 @@ CREATE TABLE countersign.delivery (
       WHEN 'ignored' THEN reason IS NOT NULL AND reason IN (
         'moves-no-money', 'described-elsewhere', 'nothing-moved-yet', 'unknown-type')
       WHEN 'parked' THEN reason IS NOT NULL AND reason IN (
-        'unknown-money', 'amount-unreadable', 'currency-unknown', 'object-unreadable', 'thin-event', 'misconfigured',
-        'movement-conflict', 'event-id-reused', 'undecodable', 'refused-by-books', 'processing-panicked')
+        'unknown-money', 'amount-unreadable', 'currency-unknown', 'object-unreadable', 'list-truncated', 'multicapture',
+        'thin-event', 'misconfigured', 'movement-conflict', 'event-id-reused', 'undecodable', 'dead-lettered',
+        'refused-by-books', 'processing-panicked')
     END
   ),
   -- Only what is parked may be without an event: a message that does not decode, an id that was used before.
@@ -396,7 +399,7 @@ GRANT SELECT (
 ) ON countersign.event TO countersign_processor;
 GRANT INSERT (
   instance, sequence, source, provider_account, livemode, event_id, event_type, event_row, outcome, reason, evidence,
-  replay_checked, trace_id, received_at
+  broker_history, replay_checked, trace_id, received_at
 ) ON countersign.delivery TO countersign_processor;
 GRANT SELECT (id, instance, sequence, event_row, outcome, reason) ON countersign.delivery TO countersign_processor;
 GRANT INSERT (

@@ -5,14 +5,15 @@ use core::time::Duration;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::Object;
 use futures_util::future::{BoxFuture, try_join};
 use ledger::Account;
 use ports::{Books, BooksError, Filing, Handle, Record, Recorded};
 use tokio_postgres::IsolationLevel;
 
-use crate::error::{of_driver, of_pool};
+use crate::error::of_driver;
 use crate::plan::Plan;
+use crate::settings::Connections;
 use crate::write::{self, Written};
 use crate::{Settings, check_schema, rows, standing};
 
@@ -21,7 +22,7 @@ const BATCH_BYTES_MAX: usize = 256 << 20;
 
 /// The books in Postgres, as role `countersign_processor`.
 pub struct PostgresBooks {
-    pool: Pool,
+    connections: Connections,
     handle: Handle,
     call_timeout: Duration,
     accounts: RwLock<HashMap<Account, i64>>,
@@ -36,11 +37,11 @@ impl fmt::Debug for PostgresBooks {
 impl PostgresBooks {
     /// Connects, and refuses a database whose schema this version does not know.
     pub async fn connect(settings: &Settings, handle: Handle) -> Result<Self, BooksError> {
-        let pool = settings.pool("countersign-processor")?;
-        let client = pool.get().await.map_err(|error| of_pool(&error))?;
+        let connections = settings.connections("countersign-processor")?;
+        let client = connections.get().await?;
         check_schema(&**client).await?;
         drop(client);
-        Ok(Self { pool, handle, call_timeout: settings.call_timeout, accounts: RwLock::default() })
+        Ok(Self { connections, handle, call_timeout: settings.call_timeout, accounts: RwLock::default() })
     }
 
     /// Opens the accounts that are missing. At start, before anything is recorded: a transaction on any other account is
@@ -71,7 +72,7 @@ SELECT id, name FROM countersign.account WHERE name = ANY ($1::TEXT[])";
         &self,
         work: impl AsyncFnOnce(&mut Object) -> Result<T, BooksError>,
     ) -> Result<T, BooksError> {
-        let mut client = self.pool.get().await.map_err(|error| of_pool(&error))?;
+        let mut client = self.connections.get().await?;
         if let Some(done) = self.handle.within(self.call_timeout, work(&mut client)).await {
             return done;
         }

@@ -13,6 +13,6 @@ mod write;
 
 pub use books::PostgresBooks;
 pub use reads::{Balance, EventSummary, LastAudit, PostgresReader};
-pub use schema::{Applied, SCHEMA_VERSION, check_schema, migrate, migration_texts};
+pub use schema::{Applied, SCHEMA_VERSION, check_schema, migrate, migrate_as, migration_texts};
 pub use settings::Settings;
 pub use story::{DeliveryRow, EntryRow, EventStory, Story, TransactionStory};

@@ -98,8 +98,9 @@ impl<'a> Plan<'a> {
             Filing::Evidence { reason, .. } if reason.outcome() != Outcome::Parked => {
                 return Err(BooksError::Refused("evidence is parked and nothing else".to_owned()));
             }
-            Filing::Evidence { key, reason, body } => {
-                let row = NewDelivery::evidence(&record.delivery, key.as_ref(), None, *reason, body);
+            Filing::Evidence { key, reason, body, broker_history } => {
+                let mut row = NewDelivery::evidence(&record.delivery, key.as_ref(), None, *reason, body);
+                row.broker_history = broker_history.as_deref();
                 (row, parked(Settlement::Evidence, *reason))
             }
             Filing::Event(event, decision) => self.file_event(&record.delivery, event, decision, standing)?,

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use deadpool_postgres::{Pool, Transaction};
+use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use ledger::{EventId, Outcome, UnixMillis};
 use ports::{BooksError, Handle};
@@ -10,14 +10,15 @@ use serde::Serialize;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Row};
 
-use crate::error::{of_driver, of_pool};
+use crate::error::of_driver;
 use crate::rows::{self, column};
+use crate::settings::Connections;
 use crate::story::{self, Story};
 use crate::{Settings, check_schema};
 
 /// The books for reading.
 pub struct PostgresReader {
-    pool: Pool,
+    connections: Connections,
     handle: Handle,
     call_timeout: core::time::Duration,
 }
@@ -116,11 +117,11 @@ LIMIT $2";
 impl PostgresReader {
     /// Connects, and refuses a database whose schema this version does not know.
     pub async fn connect(settings: &Settings, handle: Handle) -> Result<Self, BooksError> {
-        let pool = settings.pool("countersign-reader")?;
-        let client = pool.get().await.map_err(|error| of_pool(&error))?;
+        let connections = settings.connections("countersign-reader")?;
+        let client = connections.get().await?;
         check_schema(&**client).await?;
         drop(client);
-        Ok(Self { pool, handle, call_timeout: settings.call_timeout })
+        Ok(Self { connections, handle, call_timeout: settings.call_timeout })
     }
 
     /// The trial balance: of what happened up to `at`, as it was known at `known_at`; both inclusive, `None` for all.
@@ -174,7 +175,7 @@ impl PostgresReader {
         &self,
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, BooksError>,
     ) -> Result<T, BooksError> {
-        let mut client = self.pool.get().await.map_err(|error| of_pool(&error))?;
+        let mut client = self.connections.get().await?;
         let reading = async {
             let builder = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
             let transaction = builder.read_only(true).start().await.map_err(|error| of_driver(&error))?;

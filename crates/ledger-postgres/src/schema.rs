@@ -4,9 +4,12 @@ use futures_util::future::{Either, select};
 use ports::BooksError;
 use refinery::error::Kind;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, GenericClient, NoTls};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, GenericClient, NoTls, Socket};
 
-use crate::error::{of_connecting, of_driver, of_url};
+use crate::Settings;
+use crate::error::of_driver;
+use crate::settings::{Line, Route};
 
 /// The schema version that this crate was written for: what its migrations lead to, and the most that it can read.
 pub const SCHEMA_VERSION: i32 = 1;
@@ -40,8 +43,24 @@ pub struct Applied {
 /// The user of `url` is a superuser, or may create roles and the schema (`CREATEROLE`, and `CREATE` on the database). Safe to
 /// run again and several times at once; each migration is one transaction. A database of a later version is refused.
 pub async fn migrate(url: &str) -> Result<Applied, BooksError> {
-    let config: Config = url.parse().map_err(|error| of_url(&error))?;
-    let (mut client, connection) = config.connect(NoTls).await.map_err(|error| of_connecting(&error))?;
+    migrate_as(&Settings::new(url)).await
+}
+
+/// The same over the TLS of these settings. Nothing else of them counts: a migration takes its time.
+pub async fn migrate_as(settings: &Settings) -> Result<Applied, BooksError> {
+    let Route { config, connector, line } = settings.route()?;
+    match connector {
+        None => migrate_over(&config, NoTls, &line).await,
+        Some(rustls) => migrate_over(&config, rustls, &line).await,
+    }
+}
+
+async fn migrate_over<T>(config: &Config, connector: T, line: &Line) -> Result<Applied, BooksError>
+where
+    T: MakeTlsConnect<Socket, Stream: Send>,
+{
+    let connected = config.connect(connector).await;
+    let (mut client, connection) = connected.map_err(|error| line.of_connecting(&error))?;
     let work = async {
         let applied = migrate_locked(&mut client).await;
         drop(client); // ends the connection, and with it the lock

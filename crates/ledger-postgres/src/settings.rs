@@ -3,17 +3,23 @@
 use core::fmt;
 use core::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use ports::BooksError;
+use secrecy::ExposeSecret as _;
+use tls::Tls;
+use tls::postgres::Address;
 use tokio_postgres::{Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::error::of_url;
+use crate::error::{of_connecting, of_pool, of_url};
 
 /// How to reach the books.
 #[derive(Clone)]
 pub struct Settings {
-    /// `postgres://user:password@host:port/database`.
+    /// `postgres://user:password@host:port/database`; with `?sslmode=verify-full` over TLS.
     pub url: String,
+    /// Whom to trust over TLS and as whom to appear.
+    pub tls: Tls,
     /// The most connections at a time.
     pub connections_max: usize,
     /// How long a connection may take to be made, or to become free.
@@ -27,6 +33,7 @@ impl Settings {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            tls: Tls::default(),
             connections_max: 4,
             connect_timeout: Duration::from_secs(5),
             call_timeout: Duration::from_mins(1),
@@ -34,8 +41,8 @@ impl Settings {
     }
 
     /// Connections are made when they are first asked for.
-    pub(crate) fn pool(&self, name: &str) -> Result<Pool, BooksError> {
-        let mut config: Config = self.url.parse().map_err(|error| of_url(&error))?;
+    pub(crate) fn connections(&self, name: &str) -> Result<Connections, BooksError> {
+        let Route { mut config, connector, line } = self.route()?;
         if config.get_application_name().is_none() {
             config.application_name(name);
         }
@@ -44,13 +51,72 @@ impl Settings {
         config.tcp_user_timeout(self.call_timeout);
         // Fast: a transaction that was given up has its ROLLBACK queued, and asking costs a round trip each time.
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        Pool::builder(Manager::from_config(config, NoTls, recycling))
+        let manager = match connector {
+            None => Manager::from_config(config, NoTls, recycling),
+            Some(rustls) => Manager::from_config(config, rustls, recycling),
+        };
+        let pool = Pool::builder(manager)
             .runtime(Runtime::Tokio1)
             .max_size(self.connections_max)
             .wait_timeout(Some(self.connect_timeout))
             .create_timeout(Some(self.connect_timeout))
             .build()
-            .map_err(|_| BooksError::Unavailable("the pool has no runtime".to_owned()))
+            .map_err(|_| BooksError::Unavailable("the pool has no runtime".to_owned()))?;
+        Ok(Connections { pool, line })
+    }
+
+    /// How the driver gets there.
+    pub(crate) fn route(&self) -> Result<Route, BooksError> {
+        let address = Address::parse(&self.url).map_err(|refused| incompatible(&refused))?;
+        let config = address.driver_url.expose_secret().parse().map_err(|error| of_url(&error))?;
+        let connector = if address.encrypted {
+            let rustls = self.tls.client_config().map_err(|none| incompatible(&none))?;
+            Some(MakeRustlsConnect::new(rustls))
+        } else {
+            None
+        };
+        Ok(Route { config, connector, line: Line { tls: self.tls.clone(), hosts: address.hosts } })
+    }
+}
+
+fn incompatible(error: &dyn fmt::Display) -> BooksError {
+    BooksError::Incompatible(error.to_string())
+}
+
+/// What the driver connects with; in the clear without a connector.
+pub(crate) struct Route {
+    pub(crate) config: Config,
+    pub(crate) connector: Option<MakeRustlsConnect>,
+    pub(crate) line: Line,
+}
+
+/// What a failed connection is explained with.
+pub(crate) struct Line {
+    tls: Tls,
+    hosts: String,
+}
+
+impl Line {
+    /// Why a connection could not be made: TLS says which file, all else as of the driver.
+    pub(crate) fn of_connecting(&self, error: &tokio_postgres::Error) -> BooksError {
+        self.explain(error).unwrap_or_else(|| of_connecting(error))
+    }
+
+    fn explain(&self, error: &(dyn core::error::Error + 'static)) -> Option<BooksError> {
+        self.tls.explain(&self.hosts, error).map(BooksError::Unavailable)
+    }
+}
+
+/// The pool, and where it leads.
+pub(crate) struct Connections {
+    pool: Pool,
+    line: Line,
+}
+
+impl Connections {
+    /// One that is free, or a new one.
+    pub(crate) async fn get(&self) -> Result<Object, BooksError> {
+        self.pool.get().await.map_err(|error| self.line.explain(&error).unwrap_or_else(|| of_pool(&error)))
     }
 }
 

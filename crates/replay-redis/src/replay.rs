@@ -9,6 +9,7 @@ use ports::{
     Ask, BoxFuture, Claim, ClaimRecord, ClaimTimes, Handle, Held, Judgement, Promotion, Replay,
     ReplayUnavailable, Settled,
 };
+use tls::Tls;
 
 use crate::breaker::Breaker;
 use crate::commands::{Commands, refused, unreachable};
@@ -31,6 +32,8 @@ const CONTENDED_RETRY_MS: i64 = 1_000;
 pub struct RedisReplay {
     handle: Handle,
     pool: Pool,
+    tls: Tls,
+    host: String,
     commands: Commands,
     breaker: Breaker,
     names: KeyNames,
@@ -54,8 +57,9 @@ impl RedisReplay {
         // The budget and the pool's limits bound every wait.
         let connecting =
             redis::AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let manager = Manager::new_with_config(settings.connection_info()?, connecting)
-            .map_err(|_| SettingsInvalid::Url)?;
+        let server = settings.connection_info()?;
+        let host = server.addr().to_string();
+        let manager = Manager::new_with_config(server, connecting).map_err(|_| SettingsInvalid::Url)?;
         let mut config = PoolConfig::new(settings.connections_max.max(1));
         config.timeouts = Timeouts {
             wait: Some(settings.budget),
@@ -71,6 +75,8 @@ impl RedisReplay {
         Ok(Self {
             handle,
             pool,
+            tls: settings.tls.clone(),
+            host,
             commands: Commands::new(),
             breaker: Breaker::new(settings.failures_max.max(1), settings.pause),
             names: KeyNames::new(
@@ -158,7 +164,10 @@ impl RedisReplay {
             let made = self.handle.spawn("connect-redis", async move { pool.get().await }).await;
             made.ok_or_else(|| ReplayUnavailable("connecting to Redis failed".to_owned()))?
         };
-        found.map_err(|error| unreachable(&error))
+        found.map_err(|error| match self.tls.explain(&self.host, &error) {
+            Some(why) => ReplayUnavailable(why),
+            None => unreachable(&error),
+        })
     }
 
     /// Asks Redis, unless it has failed too often just now.

@@ -2,9 +2,12 @@
 
 use core::time::Duration;
 
-use deadpool_redis::redis::{ConnectionInfo, IntoConnectionInfo as _};
+use deadpool_redis::redis::{
+    Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, TlsCertificates,
+};
 use ports::ClaimTimes;
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
+use tls::Tls;
 
 /// The shortest master secret, in bytes.
 const SECRET_LENGTH_MIN: usize = 32;
@@ -12,8 +15,10 @@ const SECRET_LENGTH_MIN: usize = 32;
 /// Where Redis is, what it may cost and what it may know.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `redis://[user:password@]host[:port][/database]`; `rediss` where TLS is built in.
+    /// `redis://[user:password@]host[:port][/database]`; `rediss` for TLS.
     pub url: SecretString,
+    /// Whom to trust over TLS and as whom to appear.
+    pub tls: Tls,
     /// What every key begins with.
     pub key_prefix: String,
     /// Raising it forgets every claim: to be done when Postgres or the broker was restored to an earlier state.
@@ -39,6 +44,7 @@ impl Settings {
     pub fn new(url: SecretString, secret: SecretSlice<u8>) -> Self {
         Self {
             url,
+            tls: Tls::default(),
             key_prefix: "countersign:".to_owned(),
             epoch: 0,
             secret,
@@ -60,24 +66,40 @@ impl Settings {
         Ok(secret)
     }
 
-    /// The URL's parts, if it can be connected to at all.
+    /// The URL's parts with what TLS takes, if it can be connected to at all.
     pub(crate) fn connection_info(&self) -> Result<ConnectionInfo, SettingsInvalid> {
         let url = self.url.expose_secret();
         if url.ends_with("#insecure") {
             return Err(SettingsInvalid::Unverified);
         }
-        url.into_connection_info().map_err(|_| SettingsInvalid::Url)
+        let info = url.into_connection_info().map_err(|_| SettingsInvalid::Url)?;
+        if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+            return Ok(info);
+        }
+        // The driver makes its own configuration, from PEM: the same files and the same checks.
+        let certificates = TlsCertificates {
+            client_tls: self.tls.client_pem().map(|(cert, key)| ClientTlsConfig {
+                client_cert: cert.to_owned(),
+                client_key: key.expose_secret().to_owned(),
+            }),
+            root_cert: self.tls.ca_pem().map(ToOwned::to_owned),
+        };
+        let client = Client::build_with_tls(info, certificates).map_err(|_| SettingsInvalid::Certificates)?;
+        Ok(client.get_connection_info().clone())
     }
 }
 
 /// Settings that no Redis can satisfy. None of them tells the URL or the secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsInvalid {
-    /// Not the URL of a Redis; `rediss` is one only where TLS is built in.
+    /// Not the URL of a Redis.
     #[error(
-        "the Redis URL is not of the form redis://[user:password@]host[:port][/database], or asks for TLS in vain"
+        "the Redis URL is not of the form redis://[user:password@]host[:port][/database], or rediss for TLS"
     )]
     Url,
+    /// The driver does not take what `Tls::read` took.
+    #[error("the certificates for Redis cannot be used")]
+    Certificates,
     /// `#insecure`: a certificate that nobody checks protects nothing.
     #[error("the Redis URL switches off the check of certificates")]
     Unverified,
@@ -112,6 +134,7 @@ mod tests {
             assert_eq!(found, refusal);
         }
         assert!(settings("redis://u:hunter2@h:6379/3", 32).connection_info().is_ok());
+        assert!(settings("rediss://u:hunter2@h:6379/3", 32).connection_info().is_ok());
         assert!(!format!("{:?}", settings("redis://u:hunter2@h", 32)).contains("hunter2"));
     }
 }

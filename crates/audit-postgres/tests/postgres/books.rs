@@ -23,7 +23,7 @@ pub(crate) const SETTLEMENT: &[Leg] = &[
 
 /// An auditor of the database, as the role that it has in production.
 pub(crate) fn store(database: &Database) -> AuditStore {
-    AuditStore::connect(&Settings { url: database.url(Role::Auditor) }).unwrap()
+    AuditStore::connect(&Settings::new(database.url(Role::Auditor))).unwrap()
 }
 
 /// The report of a run now.

@@ -31,7 +31,7 @@ async fn the_auditor_cannot_write_the_books() {
 #[tokio::test]
 async fn a_database_without_the_schema_cannot_be_audited() {
     let database = Database::empty().await;
-    let store = AuditStore::connect(&Settings { url: database.url(Role::Superuser) }).unwrap();
+    let store = AuditStore::connect(&Settings::new(database.url(Role::Superuser))).unwrap();
     let error = store.run(Kind::Full).await.unwrap_err();
     assert!(
         matches!(&error, AuditStoreError::Incompatible(text) if text.contains("countersign migrate")),
@@ -88,13 +88,13 @@ async fn a_verdict_that_cannot_be_recorded_is_told_all_the_same() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable_and_no_text_holds_the_password() {
-    let settings = Settings { url: "postgres://auditor:hunter2@127.0.0.1:1/countersign".to_owned() };
+    let settings = Settings::new("postgres://auditor:hunter2@127.0.0.1:1/countersign");
     let store = AuditStore::connect(&settings).unwrap();
     let error = store.run(Kind::Incremental).await.unwrap_err();
     assert!(matches!(error, AuditStoreError::Unavailable(_)), "{error}");
     assert!(!format!("{error}{error:?}{settings:?}{store:?}").contains("hunter2"));
 
-    let error = AuditStore::connect(&Settings { url: "postgres://a:hunter2@[".to_owned() }).unwrap_err();
+    let error = AuditStore::connect(&Settings::new("postgres://a:hunter2@[")).unwrap_err();
     assert!(matches!(error, AuditStoreError::Incompatible(_)), "{error}");
     assert!(!format!("{error}{error:?}").contains("hunter2"));
 }

@@ -15,6 +15,7 @@ fn config(database_url: String) -> Config {
     Config {
         admin_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         database_url: database_url.into(),
+        database_tls: runtime::sections::Tls::default(),
         every: Duration::from_millis(200),
         drain: Duration::from_secs(5),
     }

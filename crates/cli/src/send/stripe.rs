@@ -142,7 +142,7 @@ fn currency(content: &Content<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ledger::{MovementKey, ProviderAccount, Reason};
+    use ledger::{MovementKey, ProviderAccount, Reason, UnixMillis};
     use money::Currency;
     use provider::{Assessment, EventView, Provider as _, Stripe};
     use signature::{Freshness, Request, Scheme, Secret, sign_stripe, verify};
@@ -166,13 +166,16 @@ mod tests {
         let request = Request { headers: &headers, body: body.as_bytes() };
         let verified =
             verify(Scheme::Stripe, &request, &[secret], Freshness::of(Scheme::Stripe), NOW_S).unwrap();
-        let event = Stripe.events(&verified, &ProviderAccount::parse("acct_dev").unwrap()).unwrap().remove(0);
+        let own_account = ProviderAccount::parse("acct_dev").unwrap();
+        let received_at = UnixMillis::from_seconds(NOW_S);
+        let event = Stripe.events(&verified, &own_account, received_at).unwrap().remove(0);
         let assessment = Stripe.assess(&EventView {
             event_type: &event.event_type,
             account: &event.account,
             livemode: event.livemode,
             created: event.created,
             payload: &event.payload,
+            settles_with: None,
         });
         (event, assessment)
     }

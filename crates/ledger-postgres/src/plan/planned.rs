@@ -34,6 +34,7 @@ pub(crate) struct NewDelivery<'a> {
     pub(crate) outcome: DeliveryOutcome,
     pub(crate) reason: Option<Reason>,
     pub(crate) evidence: Option<&'a Bytes>,
+    pub(crate) broker_history: Option<&'a str>,
 }
 
 /// What became of a message; in Postgres a CHECK lists the same words.
@@ -121,6 +122,7 @@ impl<'a> NewDelivery<'a> {
             outcome,
             reason,
             evidence: None,
+            broker_history: None,
         }
     }
 
@@ -139,6 +141,7 @@ impl<'a> NewDelivery<'a> {
             outcome: DeliveryOutcome::Brought(Outcome::Parked),
             reason: Some(reason),
             evidence: Some(body),
+            broker_history: None,
         }
     }
 

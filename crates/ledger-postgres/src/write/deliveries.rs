@@ -13,10 +13,10 @@ use crate::rows;
 const INSERT_DELIVERIES: &str = "-- insert_deliveries
 INSERT INTO countersign.delivery (
   instance, sequence, source, provider_account, livemode, event_id, event_type, event_row, outcome, reason, evidence,
-  replay_checked, trace_id, received_at)
+  broker_history, replay_checked, trace_id, received_at)
 SELECT * FROM unnest(
   $1::TEXT[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::BOOLEAN[], $6::TEXT[], $7::TEXT[], $8::BIGINT[], $9::TEXT[],
-  $10::TEXT[], $11::BYTEA[], $12::BOOLEAN[], $13::TEXT[], $14::TIMESTAMPTZ[])
+  $10::TEXT[], $11::BYTEA[], $12::TEXT[], $13::BOOLEAN[], $14::TEXT[], $15::TIMESTAMPTZ[])
 ON CONFLICT (instance, sequence) DO NOTHING";
 
 /// How many went in.
@@ -43,6 +43,7 @@ pub(super) async fn insert(
     let reasons: Vec<Option<&str>> = deliveries.iter().map(|new| new.reason.map(Reason::as_str)).collect();
     let evidence: Vec<Option<&[u8]>> =
         deliveries.iter().map(|new| new.evidence.map(|body| &**body)).collect();
+    let histories: Vec<Option<&str>> = deliveries.iter().map(|new| new.broker_history).collect();
     let checked: Vec<bool> =
         deliveries.iter().map(|new| new.delivery.replay_check == ReplayCheck::Claimed).collect();
     let traces: Vec<Option<&str>> =
@@ -51,7 +52,7 @@ pub(super) async fn insert(
         .iter()
         .map(|new| rows::instant_nearest(new.delivery.received_at))
         .collect::<Result<Vec<_>, _>>()?;
-    let columns: [&(dyn ToSql + Sync); 14] = [
+    let columns: [&(dyn ToSql + Sync); 15] = [
         &instances,
         &sequences,
         &sources,
@@ -63,6 +64,7 @@ pub(super) async fn insert(
         &outcomes,
         &reasons,
         &evidence,
+        &histories,
         &checked,
         &traces,
         &received,
