@@ -6,7 +6,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help up down demo test check lint
 
-core := money signature handle ledger audit provider wire ports
+pure := money signature handle ledger audit provider wire ports ingress processor testkit
 run_tests := $(if $(shell type -P cargo-nextest),nextest run,test)
 
 help: ## this list
@@ -34,7 +34,7 @@ test: ## every test, on real servers, and the demo
 check: ## what needs no servers, within a minute: format, clippy, pure tests
 	@cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo $(run_tests) --locked $(core:%=-p countersign-%)
+	cargo $(run_tests) --locked $(pure:%=-p countersign-%)
 	cargo $(run_tests) --locked -p countersign-tests --test house
 
 lint: ## format, clippy, documentation, shell scripts, the rules of the house

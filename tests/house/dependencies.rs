@@ -8,16 +8,17 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("money", &[]),
     ("signature", &[]),
     ("handle", &["money"]),
+    ("tls", &[]),
     ("ledger", &["money"]),
     ("audit", &["money"]),
     ("wire", &["ledger"]),
     ("provider", &["ledger", "money", "signature", "wire"]),
     ("ports", &["handle", "ledger", "money", "wire"]),
-    ("replay-redis", &["ledger", "ports", "wire"]),
-    ("bus-rabbitmq", &["ledger", "ports", "wire"]),
-    ("ledger-postgres", &["ledger", "money", "ports", "wire"]),
-    ("audit-postgres", &["audit", "handle", "money"]),
-    ("runtime", &["handle", "money"]),
+    ("replay-redis", &["ledger", "ports", "tls", "wire"]),
+    ("bus-rabbitmq", &["ledger", "ports", "tls", "wire"]),
+    ("ledger-postgres", &["ledger", "money", "ports", "tls", "wire"]),
+    ("audit-postgres", &["audit", "handle", "money", "tls"]),
+    ("runtime", &["handle", "money", "tls"]),
     (
         "ingress",
         &[
@@ -72,14 +73,17 @@ const ONLY: &[(&str, &[&str])] = &[
     ("deadpool-redis", &["replay-redis"]),
     ("tokio-postgres", &["ledger-postgres", "audit-postgres"]),
     ("deadpool-postgres", &["ledger-postgres", "audit-postgres"]),
+    ("tokio-postgres-rustls", &["ledger-postgres", "audit-postgres"]),
     ("refinery", &["ledger-postgres"]),
+    ("rustls", &["tls"]),
+    ("rustls-native-certs", &["tls"]),
 ];
 
 /// What no core crate may reach, directly or through others: async, IO, logging, drivers.
 const NOT_IN_CORE: &[&str] =
-    &["tokio", "actix-web", "lapin", "redis", "tokio-postgres", "tracing", "log", "futures-util"];
+    &["tokio", "actix-web", "lapin", "redis", "tokio-postgres", "tracing", "futures-util"];
 
-const CORE: &[&str] = &["money", "signature", "ledger", "audit"];
+const CORE: &[&str] = &["money", "signature", "ledger", "audit", "provider", "wire"];
 
 /// The packages that the project was asked to be built with.
 const ASKED_FOR: &[&str] = &[

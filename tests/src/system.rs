@@ -16,7 +16,7 @@ use testkit::servers::redis::KeyPrefix;
 use testkit::stripe;
 use tokio::task::JoinHandle;
 
-use crate::{eventually, now_s};
+use crate::{Proxy, eventually, now_s};
 
 /// Logs and trace ids, once for all systems of this process.
 static TELEMETRY: OnceLock<runtime::telemetry::Guard> = OnceLock::new();
@@ -32,6 +32,7 @@ pub struct System {
     pub redis: KeyPrefix,
     folder: TempDir,
     redis_url: String,
+    amqp_url: String,
     more: Vec<(&'static str, &'static str)>,
     client: Client,
     running: Vec<(Stop, JoinHandle<anyhow::Result<()>>)>,
@@ -69,12 +70,14 @@ impl System {
         std::fs::write(folder.path().join("replay"), "a replay secret that only tests know").unwrap();
         let redis_url = redis.url().to_owned();
         let (database, vhost) = (Database::create().await, Vhost::fresh().await);
+        let amqp_url = vhost.amqp_url().to_owned();
         Self {
             database,
             vhost,
             redis,
             folder,
             redis_url,
+            amqp_url,
             more: Vec::new(),
             client: Client::new(),
             running: Vec::new(),
@@ -86,6 +89,15 @@ impl System {
     pub fn with_redis_at(mut self, url: &str) -> Self {
         url.clone_into(&mut self.redis_url);
         self
+    }
+
+    /// Puts a proxy between the services and RabbitMQ.
+    pub async fn behind_a_proxy(&mut self) -> Proxy {
+        let (scheme, rest) = self.amqp_url.split_once('@').unwrap();
+        let (server, path) = rest.split_once('/').unwrap();
+        let proxy = Proxy::before(server.parse().unwrap()).await;
+        self.amqp_url = format!("{scheme}@{}/{path}", proxy.address);
+        proxy
     }
 
     /// Adds a line to a section of the configuration.
@@ -117,7 +129,7 @@ impl System {
             self.database.url(Role::Auditor),
             self.redis_url,
             self.redis.as_str(),
-            self.vhost.amqp_url(),
+            self.amqp_url,
             stripe::ACCOUNT,
         )
     }
@@ -208,6 +220,15 @@ impl System {
     pub async fn recorded(&self, deliveries: i64) {
         eventually("the deliveries are recorded", async || {
             (self.count("SELECT FROM countersign.delivery").await >= deliveries).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until a replay of this event is answered with its stored result: the cache has been told.
+    pub async fn told(&self, ingress: SocketAddr, body: &str) {
+        eventually("a replay has the stored result", async || {
+            let result = self.post(ingress, body).await.body.get("result").cloned();
+            result.filter(|result| !result.is_null()).map(|_| ())
         })
         .await;
     }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod answers;
+mod aside;
 mod outages;
 mod privacy;
 mod processes;

@@ -100,10 +100,10 @@ async fn p7_a_forged_or_copied_claim_suppresses_no_booking() {
     system.start_processor().await;
     assert_eq!(system.post(ingress, &body(1)).await.word(), "accepted");
     let first = system.redis.only_key();
-    system.recorded(1).await;
+    system.told(ingress, &body(1)).await;
     let sealed = system.redis.value(&first);
     system.post(ingress, &body(2)).await;
-    system.recorded(2).await;
+    system.told(ingress, &body(2)).await;
     let second = system.redis.keys().into_iter().find(|key| *key != first).unwrap();
     system.redis.forget();
     // Before the third event comes, an attacker who can write to Redis has planted what he could copy or make up.

@@ -67,6 +67,7 @@ async fn p6_nothing_planted_leaves_the_memory_of_the_ingress() {
     let bus: String = on_the_bus.iter().map(shown).collect();
     let processor_process = Process::start(&system, "processor", &[]);
     system.recorded(1).await;
+    system.told(ingress, &planted).await;
     let books = everything_in_postgres(&system).await;
     let dump = system.redis.dump();
     let cache: String = dump
@@ -95,7 +96,10 @@ async fn p6_nothing_planted_leaves_the_memory_of_the_ingress() {
     for shown in ["evt_1", "ch_1", "acct_dev", "booked", "1000"] {
         assert!(!cache.contains(shown), "{shown} is in Redis");
     }
-    assert!(ingress_process.log().contains("\"Processing Stripe webhook event\""), "the fixed line of the log");
+    assert!(
+        ingress_process.log().contains("\"Processing Stripe webhook event\""),
+        "the fixed line of the log"
+    );
     drop((ingress_process, processor_process));
     system.close().await;
 }

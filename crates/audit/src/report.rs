@@ -131,7 +131,9 @@ impl Report {
     /// The verdict on all money of a livemode; books without entries balance.
     pub fn verdict_of(&self, livemode: Livemode) -> Verdict {
         let decides = |finding: &&Finding| finding.livemode == livemode && finding.check.decides_balance();
-        verdict_if(self.findings.iter().any(|finding| decides(&finding)))
+        // What was left out of the list may be of any book.
+        let unlisted = self.checks.iter().any(|check| check.left_out > 0 && check.check.decides_balance());
+        verdict_if(unlisted || self.findings.iter().any(|finding| decides(&finding)))
     }
 
     /// The transactions that findings name in a book, those of no nameable currency included.

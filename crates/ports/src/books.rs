@@ -61,7 +61,8 @@ pub struct DeliveryRecord {
 pub enum Filing {
     /// An event with the decision on it.
     Event(EventRecord, Decision),
-    /// Evidence without an event: a message that does not decode. It makes a delivery row only, parked.
+    /// Evidence without an event: a message that does not decode, or that was delivered too often. It makes a delivery
+    /// row only, parked.
     Evidence {
         /// What the headers say it is, as far as they say.
         key: Option<EventKey>,
@@ -69,6 +70,8 @@ pub enum Filing {
         reason: Reason,
         /// The bytes, as they were.
         body: Bytes,
+        /// What the broker says of its way (`x-death`), if it was dead-lettered.
+        broker_history: Option<String>,
     },
 }
 

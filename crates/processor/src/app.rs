@@ -14,7 +14,7 @@ use runtime::Stop;
 use runtime::admin::{Admin, Readiness, Serving};
 use secrecy::ExposeSecret as _;
 
-use crate::{Booker, Config, Consumption, Metrics, Seams, consume};
+use crate::{Booker, Config, Consumption, Metrics, Pace, Seams, consume};
 
 /// The pause between attempts to reach books that are away at start.
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
@@ -66,9 +66,16 @@ impl App {
                     handle: self.handle,
                     pace: self.config.pace,
                 };
-                let consuming = consume(&consumption, self.bus.as_ref(), Queue::Ledger, &stop.soft);
+                let set_aside = Consumption { pace: Pace::one_at_a_time(), ..consumption.clone() };
+                let (bus, soft) = (self.bus.as_ref(), &stop.soft);
+                // Whatever was answered 2xx ends up in Postgres, also what found no queue or was delivered too often.
+                let consuming = futures_util::future::try_join3(
+                    consume(&consumption, bus, Queue::Ledger, soft),
+                    consume(&set_aside, bus, Queue::Unrouted, soft),
+                    consume(&set_aside, bus, Queue::Dead, soft),
+                );
                 tokio::select! {
-                    ended = consuming => ended.context("consume"),
+                    ended = consuming => ended.map(|_| ()).context("consume"),
                     error = self.admin.failed() => Err(error).context("serve health and metrics"),
                     () = stop.hard.cancelled() => Err(anyhow::anyhow!("stopped with a batch in hand; it is delivered again")),
                 }
@@ -82,7 +89,10 @@ impl App {
 
 /// The books with the accounts of the chart, as soon as they can be reached; `None` when the stop comes first.
 async fn reach(config: &Config, handle: &Handle, stop: &Stop) -> anyhow::Result<Option<Arc<PostgresBooks>>> {
-    let settings = ledger_postgres::Settings::new(config.database_url.expose_secret());
+    let settings = ledger_postgres::Settings {
+        tls: config.database_tls.clone(),
+        ..ledger_postgres::Settings::new(config.database_url.expose_secret())
+    };
     let accounts = config.table.accounts(&config.providers).context("name the accounts")?;
     loop {
         let reached = async {

@@ -46,7 +46,7 @@ pub enum Outage {
     /// The service is stopping and the books are away.
     #[error("stopping while the books are away")]
     Stopping,
-    /// A person has to look: another schema, or a record that is refused in every form.
+    /// A person has to look: a record is refused in every form.
     #[error("the books cannot be used: {0}")]
     Unusable(String),
 }
@@ -128,14 +128,20 @@ impl Booker {
             let unavailable = match self.seams.books.record(batch).await {
                 Ok(recorded) => return Ok(Ok(recorded)),
                 Err(BooksError::Refused(refusal)) => return Ok(Err(refusal)),
-                Err(BooksError::Incompatible(why)) => return Err(Outage::Unusable(why)),
-                Err(BooksError::Unavailable(why)) => why,
+                // A person has to look. Meanwhile messages are not given back, to be delivered again until they are dead.
+                Err(BooksError::Incompatible(why)) => {
+                    tracing::error!(messages = batch.len(), why, "The books are of another version: waiting");
+                    why
+                }
+                Err(BooksError::Unavailable(why)) => {
+                    tracing::warn!(
+                        messages = batch.len(),
+                        why,
+                        "The books are away: trying the same batch again"
+                    );
+                    why
+                }
             };
-            tracing::warn!(
-                messages = batch.len(),
-                unavailable,
-                "The books are away: trying the same batch again"
-            );
             if self.handle.monotonic().saturating_sub(since) >= self.patience.outage_max {
                 return Err(Outage::Away(unavailable));
             }
@@ -175,10 +181,8 @@ impl Booker {
             log(&record, &recorded);
             let Filing::Event(event, _) = record.filing else { continue };
             let Some(provider) = provider::by_name(event.provider.as_str()) else { continue };
-            match recorded.settlement {
-                Settlement::New | Settlement::Hit | Settlement::Again => {}
-                // The cache speaks of the event that has the id.
-                Settlement::Reused | Settlement::Evidence => continue,
+            if !speaks_of_the_event(&recorded) {
+                continue;
             }
             let state = match recorded.outcome {
                 Outcome::Booked | Outcome::Ignored => ClaimState::Booked,
@@ -202,13 +206,29 @@ impl Booker {
     }
 }
 
+/// Whether an answer of the books is about the event that has the id, which is what the cache speaks of. A message that
+/// was kept as mere evidence says nothing about it, neither the first time nor when it is delivered again.
+fn speaks_of_the_event(recorded: &Recorded) -> bool {
+    match recorded.settlement {
+        Settlement::New | Settlement::Hit => true,
+        Settlement::Again => !matches!(
+            recorded.reason,
+            Some(Reason::EventIdReused | Reason::Undecodable | Reason::DeadLettered | Reason::RefusedByBooks)
+        ),
+        Settlement::Reused | Settlement::Evidence => false,
+    }
+}
+
 /// The next lesser form of a record that the books refuse: the event parked, then the mere evidence, then nothing.
 fn lesser(record: Record) -> Option<Record> {
     let Record { delivery, filing } = record;
     let filing = match filing {
-        Filing::Event(event, Decision::Keep(Reason::RefusedByBooks)) => {
-            Filing::Evidence { key: Some(event.key), reason: Reason::RefusedByBooks, body: event.payload }
-        }
+        Filing::Event(event, Decision::Keep(Reason::RefusedByBooks)) => Filing::Evidence {
+            key: Some(event.key),
+            reason: Reason::RefusedByBooks,
+            body: event.payload,
+            broker_history: None,
+        },
         Filing::Event(event, Decision::Book(_) | Decision::Keep(_)) => {
             Filing::Event(event, Decision::Keep(Reason::RefusedByBooks))
         }

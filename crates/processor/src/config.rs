@@ -6,7 +6,7 @@ use core::time::Duration;
 use ledger::{PostingTable, Provider};
 use ports::Linger;
 use runtime::config::{Document, Problems};
-use runtime::sections;
+use runtime::sections::{self, Tls};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{Pace, Patience};
@@ -18,6 +18,8 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// The books, as role `countersign_processor`.
     pub database_url: SecretString,
+    /// Whom to trust over TLS and as whom to appear.
+    pub database_tls: Tls,
     /// How long a stop may take.
     pub drain: Duration,
     /// How fast messages are taken.
@@ -42,6 +44,7 @@ impl Config {
             key_prefix: redis.prefix,
             epoch: redis.epoch,
             budget: Duration::from_millis(redis.budget_ms),
+            tls: redis.tls,
             ..replay_redis::Settings::new(redis.url, redis.secret)
         };
         let rabbitmq = sections::rabbitmq(&mut document);
@@ -52,13 +55,15 @@ impl Config {
             let key = format!("sources.{}.provider", source.name);
             providers.extend(document.checked(&key, provider).map(provider::Provider::name));
         }
-        document.skip(&["postgres", "ingress", "auditor", "operator"]);
+        let database_tls = sections::postgres_tls(&mut document);
+        document.skip(&["ingress", "auditor", "operator"]);
         let own = (Pace::default(), Patience::default());
         let config = document.section("processor", |s| {
             Some(Self {
                 admin_listen: s
                     .address("admin_listen", SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9082)),
-                database_url: s.url("database_url"),
+                database_url: sections::database_url(s, "database_url"),
+                database_tls,
                 drain: Duration::from_secs(s.integer("drain_s", 25, 1..=600)),
                 pace: Pace {
                     batch: Linger {
@@ -74,6 +79,7 @@ impl Config {
                 },
                 replay,
                 bus: bus_rabbitmq::Settings {
+                    tls: rabbitmq.tls,
                     declare: if rabbitmq.declare {
                         bus_rabbitmq::Declare::Declare
                     } else {

@@ -31,7 +31,7 @@ impl Default for Pace {
 }
 
 /// What the loop works with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Consumption {
     /// Where records go.
     pub booker: Booker,
@@ -41,6 +41,14 @@ pub struct Consumption {
     pub handle: Handle,
     /// How fast.
     pub pace: Pace,
+}
+
+impl Pace {
+    /// For queues that should be empty: what lies there was trouble before.
+    pub fn one_at_a_time() -> Self {
+        let own = Self::default();
+        Self { batch: Linger { messages_max: 1, ..own.batch }, prefetch_max: 1, ..own }
+    }
 }
 
 /// Why a subscription ended.
@@ -64,7 +72,7 @@ pub async fn consume(
         }
         let end = match bus.subscribe(queue, 1).await {
             Ok(mut subscription) => {
-                let end = work.drain(subscription.as_mut(), stop).await;
+                let end = work.drain(queue, subscription.as_mut(), stop).await;
                 subscription.close().await;
                 end
             }
@@ -85,7 +93,12 @@ pub async fn consume(
 
 impl Consumption {
     /// Works off a subscription until it ends. Prefetch starts at 1 and doubles with every batch that committed whole.
-    async fn drain(&self, subscription: &mut dyn Subscription, stop: &CancellationToken) -> End {
+    async fn drain(
+        &self,
+        queue: Queue,
+        subscription: &mut dyn Subscription,
+        stop: &CancellationToken,
+    ) -> End {
         let mut prefetch: u16 = 1;
         loop {
             let received = {
@@ -100,7 +113,7 @@ impl Consumption {
                 Err(lost) => return End::Lost(lost),
             };
             for batch in alone_if_redelivered(deliveries) {
-                if let Err(end) = self.batch(subscription, batch, &mut prefetch, stop).await {
+                if let Err(end) = self.batch((queue, subscription), batch, &mut prefetch, stop).await {
                     return end;
                 }
             }
@@ -109,14 +122,15 @@ impl Consumption {
 
     async fn batch(
         &self,
-        subscription: &mut dyn Subscription,
+        (queue, subscription): (Queue, &mut dyn Subscription),
         batch: Vec<Delivery>,
         prefetch: &mut u16,
         stop: &CancellationToken,
     ) -> Result<(), End> {
         let Some(last) = batch.last().map(|delivery| delivery.tag) else { return Ok(()) };
         let now = self.handle.now();
-        let records: Vec<_> = batch.iter().map(|delivery| decide(delivery, &self.table, now)).collect();
+        let records: Vec<_> =
+            batch.iter().map(|delivery| decide(delivery, queue, &self.table, now)).collect();
         let recorded = self.booker.record(records.clone(), stop).await.map_err(End::Outage)?;
         if *prefetch < self.pace.prefetch_max {
             *prefetch = prefetch.saturating_mul(2).min(self.pace.prefetch_max);

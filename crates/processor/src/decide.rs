@@ -2,16 +2,22 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ledger::{EventId, EventKey, Livemode, PostingTable, ProviderAccount, Reason, Source, UnixMillis};
-use ports::{Decision, Delivery, DeliveryRecord, EventRecord, Filing, Headers, Record, TraceContext, header};
+use ledger::{
+    EventId, EventKey, Livemode, PostingTable, ProviderAccount, Reason, Source, TraceId, UnixMillis,
+};
+use ports::{
+    Decision, Delivery, DeliveryRecord, EventRecord, Filing, Headers, Queue, Record, TraceContext, header,
+};
 use provider::{Assessment, EventView};
 use wire::{AcceptedEvent, BusMessage, InstanceId, ReplayCheck, Sequence};
 
-/// The record of a delivery, whatever it holds. `now` stands in for what a message that does not decode cannot tell.
-pub fn decide(delivery: &Delivery, table: &PostingTable, now: UnixMillis) -> Record {
-    let trace = delivery.headers.value(header::TRACEPARENT);
-    let trace_id =
-        trace.and_then(|parent| TraceContext::parse(parent, None)).and_then(|trace| trace.trace_id());
+/// The record of a delivery, whatever it holds and wherever it comes from. `now` stands in for what a message that does
+/// not decode cannot tell.
+pub fn decide(delivery: &Delivery, queue: Queue, table: &PostingTable, now: UnixMillis) -> Record {
+    if queue == Queue::Dead {
+        tracing::warn!(message_id = delivery.message_id, "A message was delivered too often: parking it");
+        return evidence(delivery, Reason::DeadLettered, now);
+    }
     match BusMessage::decode(delivery.body.clone()) {
         Ok(BusMessage::Accepted(event)) => Record {
             delivery: DeliveryRecord {
@@ -19,24 +25,39 @@ pub fn decide(delivery: &Delivery, table: &PostingTable, now: UnixMillis) -> Rec
                 sequence: event.sequence,
                 received_at: event.received_at,
                 replay_check: event.replay_check,
-                trace_id,
+                trace_id: trace_id_of(&delivery.headers),
             },
             filing: filed(event, table),
         },
         Err(undecodable) => {
             tracing::warn!(message_id = delivery.message_id, %undecodable, "A message does not decode");
-            let (instance, sequence) = origin(delivery);
-            let replay_check = ReplayCheck::Bypassed;
-            Record {
-                delivery: DeliveryRecord { instance, sequence, received_at: now, replay_check, trace_id },
-                filing: Filing::Evidence {
-                    key: key_of(&delivery.headers),
-                    reason: Reason::Undecodable,
-                    body: delivery.body.clone(),
-                },
-            }
+            evidence(delivery, Reason::Undecodable, now)
         }
     }
+}
+
+/// A message that is kept as it is, under the name in its headers.
+fn evidence(delivery: &Delivery, reason: Reason, now: UnixMillis) -> Record {
+    let (instance, sequence) = origin(delivery);
+    Record {
+        delivery: DeliveryRecord {
+            instance,
+            sequence,
+            received_at: now,
+            replay_check: ReplayCheck::Bypassed,
+            trace_id: trace_id_of(&delivery.headers),
+        },
+        filing: Filing::Evidence {
+            key: key_of(&delivery.headers),
+            reason,
+            body: delivery.body.clone(),
+            broker_history: delivery.headers.value("x-death").map(str::to_owned),
+        },
+    }
+}
+
+fn trace_id_of(headers: &Headers) -> Option<TraceId> {
+    TraceContext::parse(headers.value(header::TRACEPARENT)?, None)?.trace_id()
 }
 
 fn filed(event: AcceptedEvent, table: &PostingTable) -> Filing {
@@ -66,6 +87,7 @@ fn decision(event: &AcceptedEvent, table: &PostingTable) -> Decision {
         livemode: event.key.livemode,
         created: event.occurred_at,
         payload: &event.payload,
+        settles_with: None,
     });
     match assessment {
         Assessment::Keep(reason) => Decision::Keep(reason),
@@ -138,18 +160,46 @@ mod tests {
             .with(header::ACCOUNT, "acct_dev")
             .with(header::LIVEMODE, "live")
             .with(header::EVENT_ID, "evt_1");
-        let record = decide(&delivery(headers, b"\xff"), &PostingTable::built_in(), UnixMillis(9));
+        let record =
+            decide(&delivery(headers, b"\xff"), Queue::Ledger, &PostingTable::built_in(), UnixMillis(9));
         assert_eq!(record.delivery.sequence, Sequence(5));
-        let Filing::Evidence { key, reason, body } = record.filing else { panic!("it is evidence") };
+        let Filing::Evidence { key, reason, body, .. } = record.filing else { panic!("it is evidence") };
         assert_eq!(key.unwrap().to_string(), "stripe/acct_dev/live/evt_1");
         assert_eq!((reason, body), (Reason::Undecodable, Bytes::from_static(b"\xff")));
     }
 
     #[test]
+    fn a_dead_letter_is_kept_whole_with_what_the_broker_says_of_it() {
+        let headers = Headers::default().with("x-death", "delivery_limit, 21 times, countersign.ledger");
+        let record =
+            decide(&delivery(headers, b"any"), Queue::Dead, &PostingTable::built_in(), UnixMillis(9));
+        let Filing::Evidence { reason, body, broker_history, .. } = record.filing else {
+            panic!("it is evidence")
+        };
+        assert_eq!((reason, body), (Reason::DeadLettered, Bytes::from_static(b"any")));
+        assert_eq!(broker_history.as_deref(), Some("delivery_limit, 21 times, countersign.ledger"));
+    }
+
+    #[test]
     fn a_nameless_message_is_known_by_its_content() {
-        let one = decide(&delivery(Headers::default(), b"\xff"), &PostingTable::built_in(), UnixMillis(9));
-        let again = decide(&delivery(Headers::default(), b"\xff"), &PostingTable::built_in(), UnixMillis(10));
-        let other = decide(&delivery(Headers::default(), b"\xfe"), &PostingTable::built_in(), UnixMillis(9));
+        let one = decide(
+            &delivery(Headers::default(), b"\xff"),
+            Queue::Ledger,
+            &PostingTable::built_in(),
+            UnixMillis(9),
+        );
+        let again = decide(
+            &delivery(Headers::default(), b"\xff"),
+            Queue::Ledger,
+            &PostingTable::built_in(),
+            UnixMillis(10),
+        );
+        let other = decide(
+            &delivery(Headers::default(), b"\xfe"),
+            Queue::Ledger,
+            &PostingTable::built_in(),
+            UnixMillis(9),
+        );
         assert_eq!(one.delivery.instance, again.delivery.instance);
         assert_eq!(one.delivery.sequence, again.delivery.sequence);
         assert_ne!(one.delivery.instance, other.delivery.instance);

@@ -11,6 +11,7 @@ use ledger::{
 };
 use ports::{ClaimState, ClaimTimes, Handle, Headers, Outgoing, Queue, header};
 use processor::{Booker, Consumption, Metrics, Outage, Pace, Patience, Seams, consume};
+use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 use testkit::memory::books::{BooksFault, MemoryBooks};
@@ -26,11 +27,17 @@ struct World {
     books: Arc<MemoryBooks>,
     replay: Arc<MemoryReplay>,
     patience: Patience,
+    metrics: Arc<Metrics>,
+    registry: Registry,
 }
 
 impl World {
     fn new(handle: Handle) -> Self {
+        let mut registry = Registry::default();
+        let metrics = Arc::new(Metrics::register(&mut registry));
         Self {
+            metrics,
+            registry,
             bus: Arc::new(MemoryBus::new(handle.clone())),
             books: Arc::new(MemoryBooks::new()),
             replay: Arc::new(MemoryReplay::new(ClaimTimes::default(), 1_000_000)),
@@ -41,10 +48,13 @@ impl World {
 
     /// Consumes for `time`, then stops.
     async fn consume_for(&self, time: Duration) -> Result<(), Outage> {
+        self.consume_queue_for(Queue::Ledger, time).await
+    }
+
+    async fn consume_queue_for(&self, queue: Queue, time: Duration) -> Result<(), Outage> {
         let seams = Seams { books: self.books.clone(), replay: self.replay.clone() };
-        let metrics = Arc::new(Metrics::register(&mut Registry::default()));
         let work = Consumption {
-            booker: Booker::new(seams, self.handle.clone(), self.patience, metrics),
+            booker: Booker::new(seams, self.handle.clone(), self.patience, self.metrics.clone()),
             table: PostingTable::built_in(),
             handle: self.handle.clone(),
             pace: Pace::default(),
@@ -55,9 +65,16 @@ impl World {
             handle.sleep(time).await;
             ending.cancel();
         });
-        let ended = consume(&work, self.bus.as_ref(), Queue::Ledger, &stop).await;
+        let ended = consume(&work, self.bus.as_ref(), queue, &stop).await;
         drop(stopping);
         ended
+    }
+
+    /// The value of one line of /metrics; absent lines are 0.
+    fn metric(&self, line: &str) -> u64 {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).unwrap();
+        text.lines().find_map(|each| each.strip_prefix(line)?.strip_prefix(' ')?.parse().ok()).unwrap_or(0)
     }
 
     fn send(&self, event: AcceptedEvent) {
@@ -146,6 +163,13 @@ fn duplicates_and_other_describers_book_nothing_more() {
         world.send(event(3, "evt_2", "ch_1", 100));
         world.consume_for(Duration::from_mins(1)).await.unwrap();
         assert_eq!((world.books.transactions().len(), world.books.deliveries().len()), (1, 3));
+        let recorded = |settlement: &str| {
+            world
+                .metric(&format!("messages_recorded_total{{outcome=\"booked\",settlement=\"{settlement}\"}}"))
+        };
+        assert_eq!((recorded("new"), recorded("hit"), recorded("again")), (2, 1, 0));
+        assert_eq!(world.metric("accepted_to_recorded_seconds_count"), 3);
+        assert_eq!(world.metric("results_untold_total"), 0);
     });
 }
 
@@ -243,5 +267,46 @@ fn a_cache_that_is_away_delays_no_booking() {
         world.consume_for(Duration::from_secs(10)).await.unwrap();
         assert_eq!(world.books.transactions().len(), 1);
         assert!(world.bus.messages(Queue::Ledger).is_empty());
+        assert_eq!(world.metric("results_untold_total"), 1);
+    });
+}
+
+#[test]
+fn what_was_put_aside_is_parked_from_its_headers_and_what_was_unrouted_is_booked() {
+    in_worlds(async |world| {
+        let message = |event: AcceptedEvent| Outgoing {
+            routing_key: "accepted.stripe.charge.succeeded".to_owned(),
+            message_id: "m".to_owned(),
+            kind: "AcceptedEvent",
+            sent_at: world.handle.now(),
+            headers: Headers::default()
+                .with(header::INSTANCE, event.instance.to_string())
+                .with(header::SEQUENCE, event.sequence.to_string()),
+            body: BusMessage::Accepted(event).encode(),
+        };
+        world.bus.put(Queue::Dead, message(event(1, "evt_1", "ch_1", 100)));
+        world.bus.put(Queue::Unrouted, message(event(2, "evt_2", "ch_2", 100)));
+        for queue in [Queue::Dead, Queue::Unrouted] {
+            world.consume_queue_for(queue, Duration::from_mins(1)).await.unwrap();
+            assert!(world.bus.messages(queue).is_empty());
+        }
+        assert_eq!((world.books.transactions().len(), world.books.deliveries().len()), (1, 2));
+        assert_eq!(world.outcomes(), [("evt_2".to_owned(), Outcome::Booked, None)]);
+    });
+}
+
+#[test]
+fn an_id_used_again_says_nothing_about_the_event_that_has_it_however_often_it_comes() {
+    in_worlds(async |world| {
+        world.send(event(1, "evt_1", "ch_1", 100));
+        world.consume_for(Duration::from_mins(1)).await.unwrap();
+        let told = world.replay.record(&key("evt_1")).unwrap();
+        world.send(event(2, "evt_1", "ch_1", 200));
+        // The commit is answered with a lost connection: the same batch is recorded again.
+        world.books.inject([BooksFault::None, BooksFault::AnswerLost]);
+        world.consume_for(Duration::from_mins(1)).await.unwrap();
+        assert_eq!(world.books.deliveries().len(), 2);
+        let still = world.replay.record(&key("evt_1")).unwrap();
+        assert_eq!((still.state, still.fingerprint), (ClaimState::Booked, told.fingerprint));
     });
 }

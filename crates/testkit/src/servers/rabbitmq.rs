@@ -108,6 +108,12 @@ impl Vhost {
         self.api(Method::DELETE, &format!("queues/{{vhost}}/{}", queue.name()), Value::Null).await;
     }
 
+    /// Takes a queue off the exchange of events: what is published finds it no more.
+    pub async fn unbind(&self, queue: Queue) {
+        let path = format!("bindings/{{vhost}}/e/countersign.events/q/{}/%23", queue.name());
+        self.api(Method::DELETE, &path, Value::Null).await;
+    }
+
     /// The names of the connections to this vhost.
     pub async fn connections(&self) -> Vec<String> {
         let connections = self.api(Method::GET, "vhosts/{vhost}/connections", Value::Null).await;

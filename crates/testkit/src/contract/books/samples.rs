@@ -93,7 +93,12 @@ pub fn evidence(delivery: DeliveryRecord, id: Option<&str>) -> Record {
     let body = Bytes::from_static(b"\xff\x00\xfe");
     Record {
         delivery,
-        filing: Filing::Evidence { key: id.map(event_key), reason: Reason::Undecodable, body },
+        filing: Filing::Evidence {
+            key: id.map(event_key),
+            reason: Reason::Undecodable,
+            body,
+            broker_history: None,
+        },
     }
 }
 
