@@ -42,6 +42,12 @@ pub(crate) fn minimise(text: &[u8], fields: &'static [Field]) -> Result<Vec<u8>,
     Ok(kept)
 }
 
+/// The text with card numbers masked, if there are any. Nearly every text has too few digits to be looked at closely.
+fn masked(text: &str) -> Option<String> {
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    if digits < 13 { None } else { pan::mask(text) }
+}
+
 struct Seed<'o> {
     keep: Keep,
     kept: &'o mut Vec<u8>,
@@ -65,14 +71,14 @@ impl Seed<'_> {
         if word.len() > WORD_MAX || !word.bytes().all(plain) {
             return self.dropped();
         }
-        let masked = pan::mask(word);
+        let masked = masked(word);
         self.kept.push(b'"');
         self.kept.extend_from_slice(masked.as_deref().unwrap_or(word).as_bytes());
         self.kept.push(b'"');
     }
 
     fn integer(self, digits: &str) {
-        if pan::mask(digits).is_some() {
+        if masked(digits).is_some() {
             return self.dropped();
         }
         self.kept.extend_from_slice(digits.as_bytes());

@@ -5,7 +5,7 @@ use ledger::{Movement, MovementKind, Part, Reason};
 
 use super::refund;
 use super::shown::Shown;
-use crate::stripe::snapshot::{Object, Reference};
+use crate::stripe::snapshot::Object;
 
 /// The types that announce a capture.
 const CAPTURED: &[&str] = &["charge.succeeded", "charge.captured", "payment_intent.succeeded"];
@@ -51,7 +51,7 @@ pub(super) fn payment_intent(shown: Shown<'_>) -> Result<Vec<Movement>, Reason> 
         _ => return Err(Reason::ObjectUnreadable),
     }
     let Some(charge) = intent.latest_charge.as_ref() else { return Err(Reason::DescribedElsewhere) };
-    Ok(Vec::from_iter(capture(shown, Reference::id(charge), intent.amount_received)?))
+    Ok(Vec::from_iter(capture(shown, charge.id(), intent.amount_received)?))
 }
 
 fn capture(

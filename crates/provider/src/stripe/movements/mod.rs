@@ -3,8 +3,6 @@
 //! An event asserts every movement that the object it shows proves, whatever its type is; the type only says when the
 //! movement happened that it announces.
 
-use std::collections::BTreeMap;
-
 use ledger::{Movement, Reason};
 
 use super::snapshot::Envelope;
@@ -57,13 +55,11 @@ fn movements(event: &EventView<'_>) -> Result<Vec<Movement>, Reason> {
 
 /// The movements, each key once: a list that has an item twice must say the same of it both times.
 fn once_each(asserted: Vec<Movement>) -> Result<Vec<Movement>, Reason> {
-    let mut digests = BTreeMap::new();
-    let mut movements = Vec::with_capacity(asserted.len());
+    let mut movements: Vec<Movement> = Vec::with_capacity(asserted.len());
     for movement in asserted {
-        let digest = movement.digest();
-        match digests.insert(movement.key.clone(), digest) {
+        match movements.iter().find(|other| other.key == movement.key) {
             None => movements.push(movement),
-            Some(other) if other == digest => {}
+            Some(other) if other.digest() == movement.digest() => {}
             Some(_) => return Err(Reason::MovementConflict),
         }
     }

@@ -27,17 +27,15 @@ pub(super) fn of_dispute(shown: Shown<'_>) -> Result<Option<Movement>, Reason> {
 
 fn settlement(shown: Shown<'_>, counterpart: Part) -> Result<Option<Movement>, Reason> {
     let line = shown.object;
-    let (Some(amount), Some(fee), Some(net)) = (line.amount, line.fee, line.net) else {
-        return Err(Reason::AmountUnreadable);
-    };
-    if net.checked_add(fee) != Some(amount) {
+    let mut parts = vec![(counterpart, shown.signed(line.amount)?), (Part::Net, shown.signed(line.net)?)];
+    let fee = line.fee.ok_or(Reason::AmountUnreadable)?;
+    if line.net.and_then(|net| net.checked_add(fee)) != line.amount {
         return Err(Reason::AmountUnreadable);
     }
-    let mut units = vec![(counterpart, amount), (Part::Net, net)];
-    units.extend(fees(line, fee)?);
-    let parts: Result<Vec<_>, Reason> =
-        units.into_iter().map(|(part, units)| Ok((part, shown.signed(Some(units))?))).collect();
-    shown.movement(MovementKind::Settlement, line.id, parts?, &[])
+    for (part, units) in fees(line, fee)? {
+        parts.push((part, shown.signed(Some(units))?));
+    }
+    shown.movement(MovementKind::Settlement, line.id, parts, &[])
 }
 
 /// The fee by kind. Without details it is not told apart; with details it is their sum.

@@ -17,10 +17,10 @@ fn filled(keep: &Keep, leaf: &mut impl FnMut(&Keep) -> Value, beside: &[(String,
     match keep {
         Keep::Word | Keep::Integer | Keep::Flag => leaf(keep),
         Keep::Object(fields) => object(fields, leaf),
-        Keep::Expandable(fields) => match leaf(keep) {
-            Value::Null => object(fields, leaf),
-            value => value,
-        },
+        Keep::Expandable(fields) => {
+            let value = leaf(keep);
+            if value.is_null() { object(fields, leaf) } else { value }
+        }
         Keep::List(item, max) => (0..=*max.min(&2)).map(|_| filled(item, leaf, beside)).collect(),
     }
 }

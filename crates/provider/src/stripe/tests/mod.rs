@@ -11,6 +11,7 @@ mod histories;
 mod keeping;
 mod parked;
 mod reading;
+mod settlements;
 
 /// When the events of these tests were made; their objects a minute or more before.
 const CREATED: i64 = 1_795_000_000;

@@ -63,7 +63,9 @@ fn the_account_of_a_connected_event_is_its_own() {
 fn an_account_that_cannot_be_read_is_never_taken_for_the_sources_own() {
     let own = with(event("charge.succeeded", &charge()), "account", Value::Null);
     assert_eq!(read(&own.to_string()).unwrap().account, own_account());
-    for account in [json!(5), json!({}), json!("acct with blanks"), json!("a".repeat(65)), json!("a".repeat(129))] {
+    for account in
+        [json!(5), json!({}), json!("acct with blanks"), json!("a".repeat(65)), json!("a".repeat(129))]
+    {
         let body = with(event("charge.succeeded", &charge()), "account", account);
         assert!(read(&body.to_string()).is_err(), "{body}");
     }

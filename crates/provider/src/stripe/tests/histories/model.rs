@@ -53,7 +53,7 @@ impl Book<'_> {
             "kwd" => ("KWD", units),
             other => panic!("{other}"),
         };
-        *self.totals.entry((account.to_owned(), code.to_owned())).or_default() += minor;
+        *self.totals.entry((account.to_owned(), code)).or_default() += minor;
     }
 
     /// Money that was announced: in the balance if that was imported, still in clearing if not.
@@ -63,7 +63,8 @@ impl Book<'_> {
 
     fn charge(&mut self, charge: &Charge) {
         let Some(captured) = charge.captured else { return };
-        let refunded: i64 = charge.refunds.iter().filter(|(_, failed)| !failed).map(|(amount, _)| amount).sum();
+        let refunded: i64 =
+            charge.refunds.iter().filter(|(_, failed)| !failed).map(|(amount, _)| amount).sum();
         self.put("income:sales", -captured);
         self.put("income:refunds", refunded);
         self.settles(captured - refunded);

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::story::{Charge, Dispute, Life, PayoutEnd, Story, TopupEnd};
-use super::{CREATED, event};
+use super::{CREATED, Told};
 
 /// The types and bodies of a story's events. `place` makes its ids its own.
-pub(super) fn events(story: &Story, place: usize) -> Vec<(&'static str, String)> {
+pub(super) fn events(story: &Story, place: usize) -> Vec<Told> {
     let mut teller = Teller { story, place, events: Vec::new() };
     match &story.life {
         Life::Charge(charge) => teller.charge(charge),
@@ -21,7 +21,7 @@ pub(super) fn events(story: &Story, place: usize) -> Vec<(&'static str, String)>
 struct Teller<'s> {
     story: &'s Story,
     place: usize,
-    events: Vec<(&'static str, String)>,
+    events: Vec<Told>,
 }
 
 impl Teller<'_> {
@@ -30,7 +30,7 @@ impl Teller<'_> {
     }
 
     fn tell(&mut self, event_type: &'static str, object: &Value) {
-        self.events.push((event_type, event(event_type, object).to_string()));
+        self.events.push((event_type, format!("{{\"object\":\"event\",\"data\":{{\"object\":{object}}}}}")));
     }
 
     /// A line of the balance.
@@ -108,7 +108,13 @@ impl Teller<'_> {
             let ended = self.refund(&id, *amount, *failed, CREATED - 5);
             self.settle(&format!("re_{id}_{}", self.place), "refund", "refund", -amount, 0);
             if *failed {
-                self.settle(&format!("back_{id}_{}", self.place), "refund_failure", "refund_failure", *amount, 0);
+                self.settle(
+                    &format!("back_{id}_{}", self.place),
+                    "refund_failure",
+                    "refund_failure",
+                    *amount,
+                    0,
+                );
             }
             shown["amount_refunded"] = json!(refunded + amount);
             if charge.old_version {
@@ -138,8 +144,7 @@ impl Teller<'_> {
     }
 
     fn dispute(&mut self, dispute: &Dispute) {
-        let withdrawn =
-            self.line(&self.id("out"), "adjustment", "dispute", -dispute.amount, dispute.fee);
+        let withdrawn = self.line(&self.id("out"), "adjustment", "dispute", -dispute.amount, dispute.fee);
         let mut list = Vec::new();
         let shown = |status: &str, list: &[Value]| {
             json!({
@@ -184,7 +189,14 @@ impl Teller<'_> {
     }
 
     /// An object that lists what was taken back of it, and its snapshots from none of it to all.
-    fn taken_back(&mut self, object: &Value, list: &str, sum: &str, parts: &[Value], types: [&'static str; 2]) {
+    fn taken_back(
+        &mut self,
+        object: &Value,
+        list: &str,
+        sum: &str,
+        parts: &[Value],
+        types: [&'static str; 2],
+    ) {
         for shown in 0..=parts.len() {
             let mut object = object.clone();
             let taken: i64 = parts[..shown].iter().filter_map(|part| part["amount"].as_i64()).sum();
@@ -204,7 +216,13 @@ impl Teller<'_> {
         let object = json!({
             "id": id, "object": "transfer", "amount": amount, "currency": self.story.currency, "created": CREATED - 3,
         });
-        self.taken_back(&object, "reversals", "amount_reversed", &parts, ["transfer.created", "transfer.reversed"]);
+        self.taken_back(
+            &object,
+            "reversals",
+            "amount_reversed",
+            &parts,
+            ["transfer.created", "transfer.reversed"],
+        );
     }
 
     fn fee(&mut self, amount: i64, refunds: &[i64]) {
