@@ -301,6 +301,7 @@ impl Gate {
     ) -> Outgoing {
         let sequence = Sequence(self.sequence.fetch_add(1, Ordering::Relaxed).saturating_add(1));
         let headers = Headers::default()
+            .with(header::FORMAT, wire::FORMAT_VERSION.to_string())
             .with(header::INSTANCE, self.instance.to_string())
             .with(header::SEQUENCE, sequence.to_string())
             .with(header::SOURCE, key.source.as_str())

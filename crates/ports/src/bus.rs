@@ -132,6 +132,8 @@ pub struct Delivery {
 
 /// Names of the headers that travel beside a message.
 pub mod header {
+    /// The version of the body's format: `wire::FORMAT_VERSION` of the sender.
+    pub const FORMAT: &str = "format";
     /// The instance that sent it.
     pub const INSTANCE: &str = "instance";
     /// Its number there.

@@ -13,6 +13,9 @@ mod proto {
     include!(concat!(env!("OUT_DIR"), "/countersign.v1.rs"));
 }
 
+/// The version of the format: the number in the name of the protobuf package.
+pub const FORMAT_VERSION: u8 = 1;
+
 /// One message of the exchange `countersign.events`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BusMessage {

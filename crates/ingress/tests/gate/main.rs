@@ -132,6 +132,7 @@ fn a_genuine_event_is_published_once_with_everything_that_names_it() {
         assert_eq!(message.message_id, format!("{}:1", world.gate.instance()));
         assert_eq!(message.headers.value("event_id"), Some("evt_1"));
         assert_eq!(message.headers.value("livemode"), Some("test"));
+        assert_eq!(message.headers.value("format"), Some("1"));
         let BusMessage::Accepted(event) = BusMessage::decode(message.body.clone()).unwrap();
         assert_eq!(event.replay_check, ReplayCheck::Claimed);
         assert_eq!(world.counters(), ["0"; 6]);
