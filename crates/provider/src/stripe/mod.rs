@@ -2,6 +2,24 @@
 //!
 //! Facts: <https://docs.stripe.com/api/events/object>, <https://docs.stripe.com/event-destinations>,
 //! <https://docs.stripe.com/currencies>.
+//!
+//! Stripe: every event asserts whatever the object it shows proves, under a key for each movement, so that order, repeats and
+//! several describers cannot matter.
+//!
+//! | object | asserts |
+//! |---|---|
+//! | charge, captured | its capture; each refund that it lists (API versions before 2022-11-15) |
+//! | payment intent, succeeded | the capture of its charge |
+//! | refund | itself once it has a balance transaction; its failure once it has the other one |
+//! | dispute | the settlement of each balance transaction that it lists |
+//! | payout | that it was sent; that it came back, if it failed or was canceled; swapped, if negative |
+//! | transfer, application fee | itself, and each reversal or refund that it lists |
+//! | top-up | itself once it has succeeded; its reversal |
+//! | balance transaction (an imported line: an event of type `balance_transaction` with the line as its `data.object`) | its settlement: `amount = net + fee`, the counterpart by its type, `suspense` if that is unknown |
+//!
+//! A cumulative amount proves nothing: a list that misses it parks its event (`list-truncated`), and so does a payment
+//! between two captures (`multicapture`). A status that is not known parks as well. Stripe's own object in the place of an id is
+//! read as that id.
 
 use ledger::{EventId, EventType, Livemode, ObjectId, ProviderAccount, UnixMillis};
 use sha2::{Digest as _, Sha256};
