@@ -150,8 +150,6 @@ pub mod header {
     pub const EVENT_TYPE: &str = "event_type";
     /// W3C trace context.
     pub const TRACEPARENT: &str = "traceparent";
-    /// W3C trace context.
-    pub const TRACESTATE: &str = "tracestate";
 }
 
 /// Short texts by name: what a person with the management page can read, and what names a message that does not decode.

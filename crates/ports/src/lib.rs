@@ -17,4 +17,4 @@ pub use replay::{
     Age, Ask, Claim, ClaimRecord, ClaimState, ClaimTimes, Held, Judgement, OwnerToken, Promotion, Replay,
     ReplayUnavailable, Settled, StoredResult,
 };
-pub use trace::TraceContext;
+pub use trace::trace_id_of;

@@ -6,7 +6,7 @@ use ledger::{
     EventId, EventKey, Livemode, PostingTable, ProviderAccount, Reason, Source, TraceId, UnixMillis,
 };
 use ports::{
-    Decision, Delivery, DeliveryRecord, EventRecord, Filing, Headers, Queue, Record, TraceContext, header,
+    Decision, Delivery, DeliveryRecord, EventRecord, Filing, Headers, Queue, Record, header, trace_id_of,
 };
 use provider::{Assessment, EventView};
 use wire::{AcceptedEvent, BusMessage, InstanceId, ReplayCheck, Sequence};
@@ -25,7 +25,7 @@ pub fn decide(delivery: &Delivery, queue: Queue, table: &PostingTable, now: Unix
                 sequence: event.sequence,
                 received_at: event.received_at,
                 replay_check: event.replay_check,
-                trace_id: trace_id_of(&delivery.headers),
+                trace_id: traced(&delivery.headers),
             },
             filing: filed(event, table),
         },
@@ -45,7 +45,7 @@ fn evidence(delivery: &Delivery, reason: Reason, now: UnixMillis) -> Record {
             sequence,
             received_at: now,
             replay_check: ReplayCheck::Bypassed,
-            trace_id: trace_id_of(&delivery.headers),
+            trace_id: traced(&delivery.headers),
         },
         filing: Filing::Evidence {
             key: key_of(&delivery.headers),
@@ -56,8 +56,8 @@ fn evidence(delivery: &Delivery, reason: Reason, now: UnixMillis) -> Record {
     }
 }
 
-fn trace_id_of(headers: &Headers) -> Option<TraceId> {
-    TraceContext::parse(headers.value(header::TRACEPARENT)?, None)?.trace_id()
+fn traced(headers: &Headers) -> Option<TraceId> {
+    trace_id_of(headers.value(header::TRACEPARENT)?)
 }
 
 fn filed(event: AcceptedEvent, table: &PostingTable) -> Filing {
