@@ -309,8 +309,8 @@ start_server() { # start_server SERVER
     }
     [[ ! -d /proc/$pid ]] || break
     # It ended. These two go away by themselves: an outgoing connection of some program lately had our port, or the
-    # last processes of a killed PostgreSQL are still leaving.
-    if (($(now_ms) > deadline)) || ! grep -Eqi 'address already in use|eaddrinuse|pre-existing shared memory' "$log"; then
+    # last processes of a killed PostgreSQL are still leaving. epmd does not say why it ended.
+    if (($(now_ms) > deadline)) || { [[ $server != epmd ]] && ! grep -Eqi 'address already in use|eaddrinuse|pre-existing shared memory' "$log"; }; then
       report "$server" "ended during start-up"
       show_log "$log"
       return 1
