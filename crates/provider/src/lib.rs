@@ -5,6 +5,7 @@ use ledger::{EventId, EventType, Livemode, Movement, ObjectId, ProviderAccount, 
 use signature::{Scheme, Verified};
 use wire::Fingerprint;
 
+mod fingerprint;
 mod keep;
 mod pan;
 pub mod stripe;

@@ -22,12 +22,11 @@
 //! read as that id.
 
 use ledger::{EventId, EventType, Livemode, ObjectId, ProviderAccount, UnixMillis};
-use sha2::{Digest as _, Sha256};
 use signature::{Scheme, Verified};
 use wire::Fingerprint;
 
 use crate::keep::{Field, Keep, minimise};
-use crate::{Assessment, Event, EventView, Provider, Unreadable};
+use crate::{Assessment, Event, EventView, Provider, Unreadable, fingerprint};
 
 mod currency;
 mod keep_list;
@@ -38,9 +37,6 @@ mod tests;
 
 use keep_list::{EVENT, THIN, THIN_EVENT};
 use snapshot::Envelope;
-
-/// The version of what goes into a fingerprint.
-const FINGERPRINT_VERSION: u8 = 1;
 
 /// Live deliveries are retried for up to three days.
 const RETRY_HORIZON_MS: i64 = 72 * 3600 * 1000;
@@ -110,16 +106,7 @@ impl Provider for Stripe {
 /// SHA-256 over what no retry changes: the type, the object's id and its own amount and currency, each with its length.
 fn fingerprint(event: &Envelope<'_>) -> Fingerprint {
     let shown = event.shown();
-    let amount = shown.and_then(|object| object.amount).map(|amount| amount.to_string());
-    let fields =
-        [event.event_type, event.object_id(), amount.as_deref(), shown.and_then(|object| object.currency)];
-    let mut hash = Sha256::new();
-    hash.update([FINGERPRINT_VERSION]);
-    for field in fields {
-        let text = field.unwrap_or_default();
-        hash.update([u8::from(field.is_some())]);
-        hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hash.update(text);
-    }
-    Fingerprint { version: FINGERPRINT_VERSION, digest: hash.finalize().into() }
+    let (amount, currency) =
+        (shown.and_then(|object| object.amount), shown.and_then(|object| object.currency));
+    fingerprint::of(event.event_type, event.object_id(), amount, currency)
 }

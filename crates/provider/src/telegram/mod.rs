@@ -8,12 +8,11 @@
 //! the source's own account is the bot's id, and money is live.
 
 use ledger::{EventId, EventType, Livemode, ObjectId, ProviderAccount, UnixMillis};
-use sha2::{Digest as _, Sha256};
 use signature::{Scheme, Verified};
 use wire::Fingerprint;
 
 use crate::keep::minimise;
-use crate::{Assessment, Event, EventView, Provider, Unreadable};
+use crate::{Assessment, Event, EventView, Provider, Unreadable, fingerprint};
 
 mod checkout;
 mod content;
@@ -29,9 +28,6 @@ use update::Update;
 
 /// The version of the keep-lists in [`content`].
 const KEEP_LIST_VERSION: u32 = 1;
-
-/// The version of what goes into a fingerprint.
-const FINGERPRINT_VERSION: u8 = 1;
 
 /// A message is dropped a day after its date, whatever became of its deliveries; everything else is dropped sooner.
 const RETRY_HORIZON_MS: i64 = 24 * 3600 * 1000;
@@ -104,14 +100,5 @@ fn fingerprint(event_type: &str, content: &Content<'_>) -> Fingerprint {
         Some(payment) => (payment.total_amount, payment.currency),
         None => (content.total_amount, content.currency),
     };
-    let amount = amount.map(|amount| amount.to_string());
-    let mut hash = Sha256::new();
-    hash.update([FINGERPRINT_VERSION]);
-    for field in [Some(event_type), content.object_id(), amount.as_deref(), currency] {
-        let text = field.unwrap_or_default();
-        hash.update([u8::from(field.is_some())]);
-        hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hash.update(text);
-    }
-    Fingerprint { version: FINGERPRINT_VERSION, digest: hash.finalize().into() }
+    fingerprint::of(Some(event_type), content.object_id(), amount, currency)
 }
