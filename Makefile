@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help up down demo test check lint
+.PHONY: help up down demo test check lint coverage
 
 pure := money signature handle ledger audit provider wire ports ingress processor testkit
 run_tests := $(if $(shell type -P cargo-nextest),nextest run,test)
@@ -18,7 +18,7 @@ up: ## the whole system, left running in the background
 down: ## stop what `make up` started
 	@deploy/dev/down.sh
 
-demo: ## from nothing to a balanced ledger: real signed events, a duplicate, a forgery, the auditor's verdict
+demo: ## from nothing to a balanced ledger: real signed events, a duplicate, a forgery, a stale one released, the verdict
 	@deploy/dev/demo.sh
 
 test: ## every test, on real servers, and the demo
@@ -36,6 +36,9 @@ check: ## what needs no servers, within a minute: format, clippy, pure tests
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo $(run_tests) --locked $(pure:%=-p countersign-%)
 	cargo $(run_tests) --locked -p countersign-tests --test house
+
+coverage: ## every test with its coverage counted; the table goes to tests/README.md
+	@deploy/dev/coverage.sh
 
 lint: ## format, clippy, documentation, shell scripts, the rules of the house
 	@deploy/dev/lint.sh

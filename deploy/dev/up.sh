@@ -22,7 +22,7 @@ for service in "${services[@]}"; do await_service "$service"; done
 
 cat <<TEXT
 
-webhooks   http://127.0.0.1:$webhook_port/api/v1/billing/stripe/webhook
+webhooks   http://127.0.0.1:$webhook_port/api/v1/billing/{stripe,telegram}/webhook
 metrics    http://127.0.0.1:$ingress_admin_port/metrics (processor $processor_admin_port, auditor $auditor_admin_port)
 servers    postgres://postgres@127.0.0.1:$postgres_port/countersign  redis://127.0.0.1:$redis_port/0
            amqp://guest:guest@127.0.0.1:$amqp_port/%2f (queues: http://127.0.0.1:$rabbitmq_api_port, guest, guest)

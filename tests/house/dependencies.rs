@@ -55,6 +55,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
         &[
             "audit",
             "audit-postgres",
+            "bus-rabbitmq",
             "handle",
             "ledger",
             "ledger-postgres",
@@ -63,6 +64,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
             "provider",
             "runtime",
             "signature",
+            "wire",
         ],
     ),
 ];

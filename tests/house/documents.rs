@@ -87,7 +87,7 @@ fn every_link_of_a_document_leads_somewhere() {
 #[test]
 fn every_test_that_a_document_names_exists() {
     let sources: String = files(&root(), "rs").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
-    for document in ["ARCHITECTURE.md", "README.md"] {
+    for document in ["ARCHITECTURE.md", "README.md", "tests/README.md"] {
         let text = fs::read_to_string(root().join(document)).unwrap();
         let named = text.split('`').skip(1).step_by(2).filter(|word| {
             word.matches('_').count() >= 3
@@ -100,5 +100,37 @@ fn every_test_that_a_document_names_exists() {
                 "{document} names {name}, which is not there"
             );
         }
+    }
+}
+
+#[test]
+fn every_check_that_users_ask_for_has_a_test() {
+    let text = fs::read_to_string(root().join("tests/README.md")).unwrap();
+    let numbered = text.lines().filter_map(|line| {
+        let (number, rest) = line.strip_prefix("| ")?.split_once(" | ")?;
+        Some((number.parse::<usize>().ok()?, rest.matches('`').count() / 2))
+    });
+    let (numbers, tests): (Vec<usize>, Vec<usize>) = numbered.unzip();
+    assert_eq!(numbers, (1..=28).collect::<Vec<_>>());
+    assert!(tests.iter().all(|tests| *tests > 0), "{tests:?}");
+}
+
+#[test]
+fn the_table_of_statuses_is_that_of_the_code() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let section = text.split("## What an event can be").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<Vec<&str>> = section
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| status"))
+        .map(|line| line.split('|').map(str::trim).collect())
+        .collect();
+    let told: Vec<(&str, bool)> = rows.iter().map(|row| (row[1], row[3] == "nothing")).collect();
+    let known: Vec<(&str, bool)> =
+        ledger::Status::ALL.iter().map(|status| (status.as_str(), status.is_final())).collect();
+    assert_eq!(told, known);
+    // What may follow is any status at all, another one or the same for another reason.
+    let follows = rows.iter().find(|row| row[1] == "parked").unwrap()[3];
+    for (status, _) in known {
+        assert!(follows.contains(status), "{status} is not in {follows:?}");
     }
 }

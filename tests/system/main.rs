@@ -3,6 +3,8 @@
 
 mod answers;
 mod aside;
+mod crashes;
+mod floods;
 mod outages;
 mod privacy;
 mod processes;

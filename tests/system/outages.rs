@@ -94,6 +94,78 @@ async fn p7_an_outage_of_postgres_pauses_booking_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p7_an_outage_of_rabbitmq_longer_than_the_age_limit_parks_nothing() {
+    let mut system = System::new().await.with_more_config("sources.stripe", "event_age_max_s = 3");
+    let (ingress, _) = system.start_ingress().await;
+    system.start_processor().await;
+    system.vhost.refuse_connections().await;
+    let mut before = 1_000;
+    eventually("publishing fails", async || {
+        // The broker lists a new connection with a delay.
+        system.vhost.close_connections().await;
+        before += 1;
+        (system.post(ingress, &body(before)).await.status == 503).then_some(())
+    })
+    .await;
+    let created = now_s();
+    let bodies: Vec<String> = (1..=20).map(body).collect();
+    eventually("the outage outlasts the age limit, and the provider goes on trying", async || {
+        for body in &bodies {
+            assert_eq!(system.post(ingress, body).await.word(), "not-durable");
+        }
+        (now_s() > created + 4).then_some(())
+    })
+    .await;
+    system.vhost.allow_connections().await;
+    for body in &bodies {
+        eventually("a retry with a fresh signature is accepted", async || {
+            let reply = system.post(ingress, body).await;
+            (reply.status == 200).then_some(())
+        })
+        .await;
+    }
+    eventually("all are recorded", async || {
+        let recorded = "SELECT FROM countersign.event WHERE event_id NOT LIKE 'evt_1___'";
+        (system.count(recorded).await == 20).then_some(())
+    })
+    .await;
+    let ids: Vec<String> = (1..=20).map(|n| format!("'evt_{n}'")).collect();
+    let booked = "SELECT FROM countersign.event WHERE outcome = 'booked' AND event_id IN";
+    assert_eq!(system.count(&format!("{booked} ({})", ids.join(","))).await, 20);
+    assert_eq!(system.count("SELECT FROM countersign.event WHERE outcome = 'parked'").await, 0);
+    system.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p7_a_full_disk_of_postgres_pauses_booking_and_loses_nothing() {
+    let mut system = System::new().await;
+    let (ingress, _) = system.start_ingress().await;
+    system.start_processor().await;
+    let owner = system.database.connect(Role::Superuser).await;
+    // What a full disk says when a transaction is about to be committed.
+    let full = "CREATE FUNCTION countersign.disk_is_full() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+          BEGIN RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = 'No space left on device'; END $$;
+        CREATE CONSTRAINT TRIGGER disk_is_full AFTER INSERT ON countersign.delivery
+          DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION countersign.disk_is_full()";
+    owner.batch_execute(full).await.unwrap();
+    for n in 0..20 {
+        assert_eq!(system.post(ingress, &body(n)).await.word(), "accepted");
+    }
+    eventually("a transaction was rolled back", async || {
+        let tried = "SELECT FROM pg_stat_database WHERE datname = current_database() AND xact_rollback > 0";
+        (system.count(tried).await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(system.count("SELECT FROM countersign.delivery").await, 0);
+    let space = "DROP TRIGGER disk_is_full ON countersign.delivery; DROP FUNCTION countersign.disk_is_full()";
+    owner.batch_execute(space).await.unwrap();
+    system.recorded(20).await;
+    assert_eq!(system.count("SELECT FROM countersign.transaction").await, 20);
+    assert_eq!(system.vhost.depth(ports::Queue::Dead).await, 0);
+    system.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p7_a_forged_or_copied_claim_suppresses_no_booking() {
     let mut system = System::new().await;
     let (ingress, _) = system.start_ingress().await;

@@ -10,11 +10,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, Stream};
 use lapin::options::BasicPublishOptions;
 use lapin::{Channel, Confirmation};
-use ports::NotConfirmed;
+use ports::{Exchange, NotConfirmed};
 use tokio::sync::oneshot;
 
 use crate::message::Spoken;
-use crate::topology::EVENTS;
 
 /// Whom to tell how a publish ended. Dropped without a word, it says that the outcome is unknown.
 pub(crate) type Answer = oneshot::Sender<Result<(), NotConfirmed>>;
@@ -122,9 +121,11 @@ impl Landing {
 }
 
 async fn publish(channel: &Channel, message: Spoken) -> lapin::Result<Confirmation> {
-    let options = BasicPublishOptions { mandatory: true, immediate: false };
-    let Spoken { routing_key, properties, body } = message;
-    channel.basic_publish(EVENTS.into(), routing_key, options, &body, properties).await?.await
+    // What is booked may interest nobody; an event has the alternate exchange, and is never returned.
+    let mandatory = message.exchange == Exchange::Events;
+    let options = BasicPublishOptions { mandatory, immediate: false };
+    let Spoken { exchange, routing_key, properties, body } = message;
+    channel.basic_publish(exchange.name().into(), routing_key, options, &body, properties).await?.await
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString, ShortStringError};
-use ports::{Delivery, DeliveryTag, Headers, Outgoing};
+use ports::{Delivery, DeliveryTag, Exchange, Headers, Outgoing};
 
 /// The property `delivery_mode` of a message that survives a restart.
 const PERSISTENT: u8 = 2;
@@ -31,21 +31,30 @@ impl From<ShortStringError> for Unsayable {
 /// A message in AMQP's terms.
 #[derive(Debug)]
 pub(crate) struct Spoken {
+    pub(crate) exchange: Exchange,
     pub(crate) routing_key: ShortString,
     pub(crate) properties: BasicProperties,
     pub(crate) body: Bytes,
 }
 
 pub(crate) fn speak(message: Outgoing) -> Result<Spoken, Unsayable> {
-    let Outgoing { routing_key, message_id, kind, sent_at, headers, body } = message;
+    let Outgoing { exchange, routing_key, message_id, kind, sent_at, headers, body } = message;
     let properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
-        .with_content_type("application/x-protobuf".into())
+        .with_content_type(content_type(exchange).into())
         .with_message_id(ShortString::try_new(message_id)?)
         .with_type(ShortString::try_new(kind)?)
         .with_timestamp(u64::try_from(sent_at.seconds()).unwrap_or(0))
         .with_headers(table(&headers)?);
-    Ok(Spoken { routing_key: ShortString::try_new(routing_key)?, properties, body })
+    Ok(Spoken { exchange, routing_key: ShortString::try_new(routing_key)?, properties, body })
+}
+
+/// Events travel as `proto/` has them; what is booked is told in JSON, to whoever reads it.
+const fn content_type(exchange: Exchange) -> &'static str {
+    match exchange {
+        Exchange::Events => "application/x-protobuf",
+        Exchange::Booked => "application/json",
+    }
 }
 
 fn table(headers: &Headers) -> Result<FieldTable, Unsayable> {

@@ -5,13 +5,10 @@
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use lapin::{Channel, ExchangeKind};
-use ports::Queue;
+use ports::{Exchange, Queue};
 
 use crate::link::{Link, LinkError};
 use crate::settings::Declare;
-
-/// Everything is published here.
-pub(crate) const EVENTS: &str = "countersign.events";
 
 /// Deliveries of a message of `countersign.ledger` after which it is dead. Written out, because the default is none
 /// before RabbitMQ 4.0 and 20 after; never -1, which 3.10 takes for zero.
@@ -30,7 +27,8 @@ pub(crate) async fn establish(link: &Link, channel: &Channel, declare: Declare) 
             topology.last_resort(Queue::Unrouted).await?;
             topology.last_resort(Queue::Dead).await?;
             topology.events().await?;
-            topology.ledger().await
+            topology.ledger().await?;
+            topology.exchange(Exchange::Booked.name(), ExchangeKind::Topic, FieldTable::default()).await
         }
     }
 }
@@ -55,7 +53,7 @@ impl Topology<'_> {
 
     async fn events(&self) -> Result<(), LinkError> {
         let arguments = table([("alternate-exchange", text(Queue::Unrouted.name()))]);
-        self.exchange(EVENTS, ExchangeKind::Topic, arguments).await
+        self.exchange(Exchange::Events.name(), ExchangeKind::Topic, arguments).await
     }
 
     /// Dead-lettering at least once needs all of strategy, overflow and exchange; with one missing it is silently at
@@ -70,11 +68,12 @@ impl Topology<'_> {
             ("x-overflow", text("reject-publish")),
         ]);
         self.queue(name, arguments).await?;
-        self.bind(name, EVENTS, "#").await
+        self.bind(name, Exchange::Events.name(), "#").await
     }
 
     async fn look(&self) -> Result<(), LinkError> {
-        for name in [Queue::Unrouted.name(), Queue::Dead.name(), EVENTS] {
+        let [events, booked] = Exchange::ALL.map(Exchange::name);
+        for name in [Queue::Unrouted.name(), Queue::Dead.name(), events, booked] {
             let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
             let any_kind = ExchangeKind::Topic; // Not compared by a passive declaration.
             let looking =

@@ -5,9 +5,6 @@ use core::fmt;
 use anyhow::Context as _;
 use clap::Args;
 use handle::Handle;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
 use ledger_postgres::{Balance, LastAudit};
 use money::UnixMillis;
 use serde::Serialize;
@@ -16,30 +13,19 @@ use crate::ending::{Answer, Failure};
 use crate::events::reader;
 use crate::output::print_either;
 use crate::table::{self, Align, Table, decimal, mode};
+use crate::when;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Of what happened up to then: 2026-09-30T12:00:00Z, or 2026-09-30 for the whole day, UTC
-    #[arg(long, value_name = "TIME", value_parser = instant)]
+    #[arg(long, value_name = "TIME", value_parser = when::until)]
     at: Option<UnixMillis>,
     /// As the books knew it then
-    #[arg(long, value_name = "TIME", value_parser = instant)]
+    #[arg(long, value_name = "TIME", value_parser = when::until)]
     known_at: Option<UnixMillis>,
     /// For programs
     #[arg(long)]
     json: bool,
-}
-
-/// A day means its last millisecond.
-fn instant(text: &str) -> Result<UnixMillis, String> {
-    let instant = match text.parse::<Date>() {
-        Ok(date) if !text.contains(['T', 't', ' ']) => {
-            let next = date.tomorrow().and_then(|next| next.to_zoned(TimeZone::UTC));
-            next.and_then(|next| next.timestamp().checked_sub(Span::new().milliseconds(1)))
-        }
-        Ok(_) | Err(_) => text.parse::<Timestamp>(),
-    };
-    instant.map(|instant| UnixMillis(instant.as_millisecond())).map_err(|error| error.to_string())
 }
 
 /// The whole answer.
@@ -197,20 +183,5 @@ total                   15.00   15.00     0.00
 ";
         assert_eq!(books.len(), 2);
         assert_eq!(books[1], expected);
-    }
-
-    #[test]
-    fn a_time_is_an_instant_or_a_whole_day() {
-        for (text, ms) in [
-            ("1970-01-01T00:00:01Z", 1000),
-            ("1970-01-01T01:00:01+01:00", 1000),
-            ("1970-01-01", 86_399_999),
-            ("1969-12-31", -1),
-        ] {
-            assert_eq!(instant(text), Ok(UnixMillis(ms)), "{text}");
-        }
-        for text in ["", "yesterday", "1970-01-01T00:00:01", "1970-13-01"] {
-            assert!(instant(text).is_err(), "{text}");
-        }
     }
 }

@@ -2,10 +2,11 @@
 //! operator need not be able to read the secrets of the services.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
 
 use runtime::config::{Document, Problems};
 use runtime::sections::{self, Source, Tls};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 /// Every section that some program reads.
 const SECTIONS: [&str; 9] =
@@ -36,6 +37,33 @@ pub(crate) fn operator() -> Result<Database, Problems> {
     let url = document.section("operator", |s| sections::database_url(s, "database_url"));
     document.finish()?;
     Ok(Database { url, tls })
+}
+
+/// What acting takes.
+#[derive(Debug)]
+pub(crate) struct Acting {
+    /// The database, as an operator.
+    pub(crate) database: Database,
+    /// The bus, looked at and never declared.
+    pub(crate) bus: bus_rabbitmq::Settings,
+}
+
+/// `[operator] database_url` and `[rabbitmq]`.
+pub(crate) fn acting() -> Result<Acting, Problems> {
+    let mut document = only(&["operator", "postgres", "rabbitmq"])?;
+    let tls = sections::postgres_tls(&mut document);
+    let url = document.section("operator", |s| sections::database_url(s, "database_url"));
+    let rabbitmq = sections::rabbitmq(&mut document);
+    let address = rabbitmq.url.expose_secret().parse::<bus_rabbitmq::Address>();
+    document.finish()?;
+    let address = address.map_err(|invalid| Problems(vec![format!("rabbitmq.url: {invalid}")]))?;
+    let bus = bus_rabbitmq::Settings {
+        tls: rabbitmq.tls,
+        declare: bus_rabbitmq::Declare::Passive,
+        confirm_deadline: Duration::from_millis(rabbitmq.confirm_timeout_ms),
+        ..bus_rabbitmq::Settings::new(address, "countersign")
+    };
+    Ok(Acting { database: Database { url, tls }, bus })
 }
 
 /// `[auditor] database_url`: the database, as the auditor.

@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use clap::Args;
 use handle::Handle;
 use ledger::EventId;
-use ledger_postgres::{DeliveryRow, EventStory, Story, TransactionStory};
+use ledger_postgres::{ActionRow, DeliveryRow, EventStory, Story, TransactionStory};
 
 use crate::ending::{Answer, Failure, complain};
-use crate::events::reader;
+use crate::events::{amount, reader};
 use crate::output::print_either;
 use crate::table::{Align, Table, decimal, instant, mode};
 
@@ -48,6 +48,7 @@ impl fmt::Display for Told<'_> {
             let between = if self.0.events.is_empty() { "" } else { "\n" };
             writeln!(f, "{between}Messages of this id that belong to no event")?;
             write!(f, "{}", deliveries(&self.0.evidence))?;
+            tell_actions(self.0.evidence.iter().flat_map(|message| &message.actions), None, f)?;
         }
         Ok(())
     }
@@ -58,19 +59,24 @@ fn tell(story: &EventStory, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let fact = |f: &mut fmt::Formatter<'_>, name: &str, value: &str| writeln!(f, "  {name:<10}{value}");
     writeln!(f, "Event {}", event.event_id)?;
     fact(f, "type", &event.event_type)?;
-    fact(f, "status", &event.outcome)?;
-    if let Some(reason) = &event.reason {
+    fact(f, "status", &event.status)?;
+    if let Some(reason) = &event.status_reason {
         fact(f, "reason", reason)?;
     }
     fact(f, "source", &event.source)?;
     fact(f, "account", &event.provider_account)?;
     fact(f, "mode", mode(event.livemode))?;
     fact(f, "object", event.object_id.as_deref().unwrap_or("-"))?;
+    fact(f, "amount", amount(event).as_deref().unwrap_or("-"))?;
     fact(f, "occurred", &instant(event.occurred_at))?;
     fact(f, "recorded", &instant(event.recorded_at))?;
     fact(f, "trace", event.trace_id.as_deref().unwrap_or("-"))?;
     fact(f, "content", story.payload.as_ref().map_or("not JSON", |payload| payload.get()))?;
     write!(f, "\nDeliveries\n{}", deliveries(&story.deliveries))?;
+    if !story.statuses.is_empty() {
+        write!(f, "\nHow it came to stand\n{}", statuses(story))?;
+    }
+    tell_actions(&story.actions, Some(&event.event_id), f)?;
     if story.transactions.is_empty() {
         writeln!(f, "\nNo transactions")?;
     }
@@ -93,6 +99,54 @@ fn deliveries(rows: &[DeliveryRow]) -> Table {
         ]);
     }
     table
+}
+
+/// What its first processing found, and each step after that.
+fn statuses(story: &EventStory) -> Table {
+    let mut table = Table::new(["recorded", "status", "reason", "by"].map(|title| (title, Align::Left)));
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let event = &story.event;
+    let first = [instant(event.recorded_at), event.outcome.clone(), or_none(&event.reason)];
+    table.row(first.into_iter().chain(["its first delivery".to_owned()]));
+    for step in &story.statuses {
+        let by = step.action.map_or_else(|| step.cause.clone(), |action| format!("action {action}"));
+        table.row([instant(step.recorded_at), step.status.clone(), or_none(&step.reason), by]);
+    }
+    table
+}
+
+/// What was asked for, and the event that it came to where that is not the one told of.
+fn tell_actions<'a>(
+    actions: impl IntoIterator<Item = &'a ActionRow>,
+    of: Option<&str>,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let mut actions = actions.into_iter().peekable();
+    if actions.peek().is_none() {
+        return Ok(());
+    }
+    let align = |title| (title, if title == "action" { Align::Right } else { Align::Left });
+    let mut table = Table::new(["asked", "action", "kind", "operator", "came to", "why"].map(align));
+    for action in actions {
+        let came_to = match &action.effect {
+            None => "not done yet".to_owned(),
+            Some(effect) => {
+                let other = effect.event_id.as_deref().filter(|id| Some(*id) != of);
+                let other = other.map(|id| format!(" as {id}")).unwrap_or_default();
+                let why = effect.reason.as_ref().map(|reason| format!(", {reason}")).unwrap_or_default();
+                format!("{}{other}{why}", effect.status)
+            }
+        };
+        table.row([
+            instant(action.recorded_at),
+            action.action.to_string(),
+            action.kind.clone(),
+            action.operator.clone(),
+            came_to,
+            action.reason.clone(),
+        ]);
+    }
+    write!(f, "\nWhat operators asked for\n{table}")
 }
 
 fn tell_transaction(story: &TransactionStory, f: &mut fmt::Formatter<'_>) -> fmt::Result {

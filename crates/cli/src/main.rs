@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use runtime::TokioExecutor;
 
+mod act;
 mod balances;
 mod check_signature;
 mod config;
@@ -14,16 +15,18 @@ mod event;
 mod events;
 mod migrate;
 mod output;
+mod request;
 mod send;
 mod table;
 mod verify;
+mod when;
 
 use ending::{Answer, Failure};
 
 /// The operator's tool of Countersign. COUNTERSIGN_CONFIG names its configuration.
 ///
-/// Exit codes: 0 as hoped; 1 the answer is no (findings, a refusal, an unexpected answer, nothing found); 2 it could
-/// not be done; 64 the command line, the configuration or a secret is wrong.
+/// Exit codes: 0 as hoped; 1 the answer is no (findings, a refusal, an unexpected answer, something stays parked, nothing
+/// found); 2 it could not be done; 64 the command line, the configuration or a secret is wrong.
 #[derive(Debug, Parser)]
 #[command(name = "countersign", version)]
 enum Command {
@@ -35,8 +38,12 @@ enum Command {
     Balances(balances::Arguments),
     /// The newest events and what became of them
     Events(events::Arguments),
-    /// One event's whole story: deliveries, transactions, entries, trace
+    /// One event's whole story: deliveries, refusals, actions, transactions, entries, trace
     Event(event::Arguments),
+    /// Have what is parked processed again, past every gate; once, however often it is asked for
+    Release(act::Release),
+    /// Put away what is parked and will never be booked
+    Dismiss(act::Dismiss),
     /// Send signed test deliveries to the ingress
     Send(send::Arguments),
     /// Say why a delivery is or is not authentic: ok, or the slug of the refusal
@@ -61,6 +68,8 @@ fn execute(command: Command) -> Result<Answer, Failure> {
             Command::Balances(arguments) => balances::run(&arguments, handle).await,
             Command::Events(arguments) => events::run(&arguments, handle).await,
             Command::Event(arguments) => event::run(&arguments, handle).await,
+            Command::Release(arguments) => act::release(&arguments, handle).await,
+            Command::Dismiss(arguments) => act::dismiss(&arguments, handle).await,
             Command::Send(arguments) => send::run(&arguments, &handle).await,
             Command::CheckSignature(arguments) => check_signature::run(&arguments, &handle),
         }

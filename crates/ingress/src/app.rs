@@ -66,12 +66,21 @@ impl App {
         let ended = tokio::select! {
             () = stop.soft.cancelled() => Ok(()),
             never = watch(self.watched, self.handle) => match never {},
+            never = self.gate.totals().tell() => match never {},
             error = self.public.failed() => Err(error).context("serve webhooks"),
             error = self.admin.failed() => Err(error).context("serve health and metrics"),
         };
+        let totals = self.gate.totals();
         let finished = async {
-            self.public.stop().await;
-            self.gate.drained().await;
+            let drained = async {
+                self.public.stop().await;
+                self.gate.drained().await;
+            };
+            tokio::select! {
+                () = drained => {}
+                never = totals.tell() => match never {},
+            }
+            totals.finish().await;
         };
         let drained = tokio::select! {
             biased;

@@ -2,15 +2,14 @@
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
-use std::sync::Arc;
 
-use ledger::{Livemode, ProviderAccount, Source};
 use runtime::config::{Document, Problems};
 use runtime::sections;
 use secrecy::ExposeSecret as _;
-use signature::Freshness;
 
-use crate::{Limits, Policy, Proxies, ReplayPolicy, Secrets, SourceGate};
+use crate::{Limits, Policy, Proxies, ReplayPolicy, SourceGate};
+
+mod sources;
 
 /// How long a request head may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,7 +45,7 @@ impl Config {
         let replay = replay_settings(sections::redis(&mut document));
         let bus = bus_settings(&sections::rabbitmq(&mut document));
         let bus = document.checked("rabbitmq.url", bus);
-        let sources = sources(&mut document);
+        let sources = sources::sources(&mut document);
         document.skip(&["postgres", "processor", "auditor", "operator"]);
         let config = document.section("ingress", |s| {
             let open_or_closed = [("open", ReplayPolicy::Open), ("closed", ReplayPolicy::Closed)];
@@ -64,6 +63,7 @@ impl Config {
                     replay: s.choice("without_replay_state", ReplayPolicy::Open, &open_or_closed),
                     in_flight_max: s.integer("in_flight_max", 1024, 1..=100_000),
                     patience: Duration::from_millis(s.integer("patience_ms", 8_000, 100..=60_000)),
+                    control_total: Duration::from_secs(s.integer("control_total_s", 10, 1..=60)),
                 },
                 replay,
                 bus: bus?,
@@ -100,70 +100,106 @@ fn replay_settings(section: sections::Redis) -> replay_redis::Settings {
     }
 }
 
-fn sources(document: &mut Document) -> Vec<SourceGate> {
-    let mut gates = Vec::new();
-    for source in sections::sources(document) {
-        let at = format!("sources.{}", source.name);
-        let provider = provider::by_name(&source.provider).ok_or("there is no such provider");
-        let provider = document.checked(&format!("{at}.provider"), provider);
-        let name = document.checked(&at, Source::parse(&source.name));
-        let own_account = ProviderAccount::parse(&source.own_account);
-        let own_account = document.checked(&format!("{at}.own_account"), own_account);
-        let (Some(provider), Some(name), Some(own_account)) = (provider, name, own_account) else { continue };
-        let livemode = document.checked(&format!("{at}.livemode"), livemode(source.livemode.as_deref()));
-        if source.secrets.is_empty() {
-            // Named when the section was read.
-            continue;
-        }
-        let secrets = match Secrets::read(source.secrets, provider.scheme(), livemode.flatten()) {
-            Ok(secrets) => Arc::new(secrets),
-            Err(problems) => {
-                for problem in problems {
-                    document.problem(format!("{at}.secrets: {problem}"));
-                }
-                continue;
-            }
-        };
-        let own = Freshness::of(provider.scheme());
-        gates.push(SourceGate {
-            source: name,
-            provider,
-            secrets,
-            freshness: Freshness {
-                past_s: source.signature_past_s.unwrap_or(own.past_s),
-                future_s: source.signature_future_s.unwrap_or(own.future_s),
-            },
-            own_account,
-        });
-    }
-    gates
-}
-
-fn livemode(text: Option<&str>) -> Result<Option<Livemode>, &'static str> {
-    match text {
-        None => Ok(None),
-        Some("live") => Ok(Some(Livemode::Live)),
-        Some("test") => Ok(Some(Livemode::Test)),
-        Some(_) => Err("\"live\" or \"test\" is expected"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::path::Path;
 
+    use ledger::{Livemode, ProviderAccount};
+    use provider::telegram::CheckoutVerdict;
+
     use super::*;
+    use crate::{Pins, TooOld};
 
     /// What is wrong with a configuration that is right but for these lines of `[ingress]` and `[sources.stripe]`.
     fn problems(folder: &Path, ingress: &str, source: &str) -> Vec<String> {
+        read(folder, ingress, source).err().map_or(Vec::new(), |problems| problems.0)
+    }
+
+    fn read(folder: &Path, ingress: &str, source: &str) -> Result<Config, Problems> {
         let text = format!(
             "[ingress]\n{ingress}\n[redis]\nurl = \"redis://127.0.0.1\"\n[replay]\nsecret = \"file:replay\"\n\
              [rabbitmq]\nurl = \"amqp://127.0.0.1\"\n[sources.stripe]\nown_account = \"acct_1\"\n{source}\n"
         );
         fs::write(folder.join("replay"), "0123456789abcdef0123456789abcdef").unwrap();
         let document = Document::parse(&text, folder, std::iter::empty()).unwrap();
-        Config::read(document).err().map_or(Vec::new(), |problems| problems.0)
+        Config::read(document)
+    }
+
+    /// The source that these lines make, or what is wrong with them.
+    fn source(lines: &str) -> Result<SourceGate, Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("secret"), "a-secret-of-the-tests").unwrap();
+        let config = read(folder.path(), "", &format!("secrets = \"file:secret\"\n{lines}"));
+        config.map(|mut config| config.sources.remove(0)).map_err(|problems| problems.0)
+    }
+
+    #[test]
+    fn a_source_of_stripe_takes_any_mode_and_account_and_rejects_what_is_older_than_300_seconds() {
+        let gate = source("").unwrap();
+        assert_eq!((gate.pins, gate.event_age_max_s, gate.too_old), (Pins::default(), 300, TooOld::Reject));
+        assert_eq!(gate.checkout, CheckoutVerdict::LeaveToBot);
+    }
+
+    #[test]
+    fn pins_and_policies_are_taken_as_they_are_written() {
+        let lines = "livemode = \"live\"\naccounts = [\"acct_2\"]\nevent_age_max_s = 0\ntoo_old = \"park\"\n\
+            connected = \"ignore\"\nsettles_with = \"bank\"\ncheckout = \"leave\"";
+        let gate = source(lines).unwrap();
+        let accounts = Some(vec![ProviderAccount::parse("acct_2").unwrap()]);
+        assert_eq!(gate.pins, Pins { livemode: Some(Livemode::Live), accounts });
+        assert_eq!((gate.event_age_max_s, gate.too_old), (0, TooOld::Park));
+        assert_eq!(source("accounts = []").unwrap().pins.accounts, Some(vec![]));
+        assert_eq!(source("too_old = \"accept\"").unwrap().too_old, TooOld::Accept);
+    }
+
+    #[test]
+    fn a_source_of_telegram_must_say_its_mode_and_may_not_reject_what_is_old() {
+        let telegram = |lines: &str| source(&format!("provider = \"telegram\"\n{lines}"));
+        let gate = telegram("livemode = \"test\"\ncheckout = \"approve\"").unwrap();
+        assert_eq!((gate.too_old, gate.checkout), (TooOld::Accept, CheckoutVerdict::Approve));
+        let found = telegram("too_old = \"reject\"").unwrap_err();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("sources.stripe.livemode: is missing"), "{found:?}");
+        assert!(found[1].starts_with("sources.stripe.too_old: this provider holds back"), "{found:?}");
+    }
+
+    #[test]
+    fn every_mistake_in_pins_and_policies_is_named_at_once() {
+        let lines = "livemode = \"yes\"\naccounts = [\"a b\", \"acct_2\", \"\"]\nevent_age_max_s = -1\n\
+            too_old = \"drop\"\ncheckout = \"approve\"\ncolour = 1";
+        let found = source(lines).unwrap_err();
+        for expected in [
+            "livemode: \"live\" or \"test\"",
+            "accounts: \"a b\": not a provider account",
+            "accounts: \"\": not a provider account",
+            "event_age_max_s: a whole number",
+            "too_old: \"reject\", \"park\" or \"accept\"",
+            "checkout: this provider asks nothing",
+            "colour: unknown key",
+        ] {
+            let expected = format!("sources.stripe.{expected}");
+            assert!(found.iter().any(|problem| problem.starts_with(&expected)), "{expected} in {found:?}");
+        }
+        assert_eq!(found.len(), 7, "{found:?}");
+        let found = source("checkout = \"no\"").unwrap_err();
+        assert!(
+            found.len() == 1 && found[0].starts_with("sources.stripe.checkout: \"approve\" or"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn control_totals_are_told_every_ten_seconds_or_as_often_as_written() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("stripe"), "whsec_a").unwrap();
+        let secrets = "secrets = [\"file:stripe\"]";
+        let every = |line: &str| read(folder.path(), line, secrets).unwrap().policy.control_total;
+        assert_eq!((every("").as_secs(), every("control_total_s = 60").as_secs()), (10, 60));
+        for line in ["control_total_s = 0", "control_total_s = 61"] {
+            let found = problems(folder.path(), line, secrets);
+            assert!(found.len() == 1 && found[0].starts_with("ingress.control_total_s: "), "{found:?}");
+        }
     }
 
     #[test]

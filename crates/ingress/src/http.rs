@@ -16,7 +16,7 @@ use runtime::admin::Serving;
 use serde_json::{Map, Value, json};
 use tracing::Instrument as _;
 
-use crate::{Answer, Arrival, Caller, Gate, Problem, Proxies};
+use crate::{Answer, Arrival, Caller, Gate, Problem, Proxies, Response};
 
 /// Longer than a balancer's idle timeout, so that the balancer is the one to close.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -71,7 +71,7 @@ fn routes(config: &mut web::ServiceConfig, shell: Shell) {
 }
 
 async fn elsewhere(shell: web::Data<Shell>) -> HttpResponse {
-    respond(&shell.gate.refused("", Problem::UnknownSource))
+    respond(shell.gate.refused("", Problem::UnknownSource).into())
 }
 
 async fn webhook(
@@ -86,24 +86,24 @@ async fn webhook(
         span.record("trace_id", trace_id);
     }
     let answer = answer(&request, source.into_inner(), payload, &shell).instrument(span).await;
-    respond(&answer)
+    respond(answer)
 }
 
-async fn answer(request: &HttpRequest, source: String, payload: web::Payload, shell: &Shell) -> Answer {
+async fn answer(request: &HttpRequest, source: String, payload: web::Payload, shell: &Shell) -> Response {
     // Sent as to a proxy, or to be something else than HTTP/1: nothing of that is served here.
     let foreign = request.uri().authority().is_some() || request.headers().contains_key(UPGRADE);
     if foreign || !shell.gate.knows(&source) {
-        return shell.gate.refused(&source, Problem::UnknownSource);
+        return shell.gate.refused(&source, Problem::UnknownSource).into();
     }
     if request.method() != Method::POST {
-        return shell.gate.refused(&source, Problem::MethodNotAllowed);
+        return shell.gate.refused(&source, Problem::MethodNotAllowed).into();
     }
     if request.headers().contains_key(CONTENT_ENCODING) {
-        return shell.gate.refused(&source, Problem::EncodingRefused);
+        return shell.gate.refused(&source, Problem::EncodingRefused).into();
     }
     let entry = match shell.gate.enter(caller(request, &shell.proxies)).await {
         Ok(entry) => entry,
-        Err(problem) => return shell.gate.refused(&source, problem),
+        Err(problem) => return shell.gate.refused(&source, problem).into(),
     };
     let bytes_max = entry.body_max_bytes(shell.limits.body_max_bytes);
     let timeout = entry.body_timeout(shell.limits.body_timeout);
@@ -114,7 +114,7 @@ async fn answer(request: &HttpRequest, source: String, payload: web::Payload, sh
     };
     let body = match body {
         Ok(body) => body,
-        Err(problem) => return shell.gate.turned_away(&source, &entry, problem),
+        Err(problem) => return shell.gate.turned_away(&source, &entry, problem).into(),
     };
     let headers =
         request.headers().iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
@@ -147,10 +147,13 @@ async fn read(mut payload: web::Payload, bytes_max: usize) -> Result<Bytes, Prob
     Ok(body.freeze())
 }
 
-fn respond(answer: &Answer) -> HttpResponse {
+fn respond(Response { answer, reply }: Response) -> HttpResponse {
     let status = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
-    let (event_id, result) = match answer {
+    if let Some(reply) = reply.filter(|_| status == StatusCode::OK) {
+        return response.content_type("application/json").body(reply);
+    }
+    let (event_id, result) = match &answer {
         Answer::Accepted(event_id) | Answer::Parked(event_id) => (event_id, None),
         Answer::Replayed(event_id, result) => (event_id, result.as_ref()),
         Answer::Refused(problem) => return refusal(*problem),

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use ledger::{Source, UnixMillis};
-use ports::Handle;
+use ports::{Handle, StoredResult};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
@@ -135,7 +135,11 @@ impl Metrics {
             "Deliveries whose signature is missing, malformed or does not match",
             invalid_signature.clone(),
         );
-        registry.register("webhooks_rejected", "Refusals of authentic senders", rejected.clone());
+        registry.register(
+            "webhooks_rejected",
+            "Refusals of authentic senders, the first of each event",
+            rejected.clone(),
+        );
         registry.register(
             "replay_bypassed",
             "Events published without the cache being asked",
@@ -154,20 +158,31 @@ impl Metrics {
         let source = source.map_or_else(|| NO_SOURCE.to_owned(), ToString::to_string);
         self.answered.get_or_create(&Answered { source: source.clone(), answer: answer.word() }).inc();
         match answer {
-            Answer::Replayed(_, result) => {
-                self.replay_block.inc();
-                if result.is_some() {
-                    self.idempotent_hits.get_or_create(&WEBHOOK).inc();
-                }
-            }
             Answer::Refused(problem) if problem.is_invalid_signature() => {
                 self.invalid_signature.inc();
             }
-            Answer::Refused(problem) if problem.is_rejection() => {
-                self.rejected.get_or_create(&Rejection { source, reason: problem.slug() }).inc();
-                self.windows.rejected.note(self.windows.handle.monotonic(), ());
-            }
-            Answer::Accepted(_) | Answer::Parked(_) | Answer::Refused(_) => {}
+            Answer::Refused(problem) if !problem.is_evidenced() => self.note_rejection(source, *problem),
+            Answer::Accepted(_) | Answer::Replayed(..) | Answer::Parked(_) | Answer::Refused(_) => {}
+        }
+    }
+
+    /// Counts an event that is answered as a replay, with or without its stored result.
+    pub(crate) fn replayed(&self, result: Option<&StoredResult>) {
+        self.replay_block.inc();
+        if result.is_some() {
+            self.idempotent_hits.get_or_create(&WEBHOOK).inc();
+        }
+    }
+
+    /// Counts a refusal that the books were told of: the first of its event, whatever its answer.
+    pub(crate) fn rejected(&self, source: &Source, problem: Problem) {
+        self.note_rejection(source.to_string(), problem);
+    }
+
+    fn note_rejection(&self, source: String, problem: Problem) {
+        if problem.is_rejection() {
+            self.rejected.get_or_create(&Rejection { source, reason: problem.slug() }).inc();
+            self.windows.rejected.note(self.windows.handle.monotonic(), ());
         }
     }
 

@@ -17,10 +17,17 @@ pub enum Problem {
     SignatureFromFuture,
     /// Authentic, but no event.
     PayloadInvalid,
+    /// Authentic, and the event older than its source allows.
+    EventTooOld,
+    /// Authentic, and the event of a mode or an account that its source is not for.
+    EventWrongMode,
     /// The id belongs to another content.
     EventIdReused,
     /// Another delivery of the event is on its way.
-    DeliveryInFlight,
+    DeliveryInFlight {
+        /// Whole seconds until its claim ends, at least one.
+        retry_after_s: u32,
+    },
     /// No such source.
     UnknownSource,
     /// Anything but POST.
@@ -42,16 +49,18 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// All of them.
-    pub const ALL: [Self; 17] = [
+    /// All of them, each once.
+    pub const ALL: [Self; 19] = [
         Self::SignatureMissing,
         Self::SignatureMalformed,
         Self::SignatureMismatch,
         Self::SignatureExpired,
         Self::SignatureFromFuture,
         Self::PayloadInvalid,
+        Self::EventTooOld,
+        Self::EventWrongMode,
         Self::EventIdReused,
-        Self::DeliveryInFlight,
+        Self::DeliveryInFlight { retry_after_s: 1 },
         Self::UnknownSource,
         Self::MethodNotAllowed,
         Self::BodyTimeout,
@@ -62,6 +71,12 @@ impl Problem {
         Self::ReplayStateUnavailable,
         Self::Overloaded,
     ];
+
+    /// Another delivery holds the event for this long.
+    pub(crate) fn in_flight(retry_after_ms: i64) -> Self {
+        let seconds = u32::try_from(retry_after_ms.max(0)).unwrap_or(u32::MAX).div_ceil(1000);
+        Self::DeliveryInFlight { retry_after_s: seconds.max(1) }
+    }
 
     /// The slug.
     pub const fn slug(self) -> &'static str {
@@ -81,7 +96,7 @@ impl Problem {
     /// Seconds after which trying again may help.
     pub const fn retry_after_s(self) -> Option<u32> {
         match self {
-            Self::DeliveryInFlight => Some(1),
+            Self::DeliveryInFlight { retry_after_s } => Some(retry_after_s),
             Self::TooManyFailures | Self::NotDurable | Self::ReplayStateUnavailable | Self::Overloaded => {
                 Some(5)
             }
@@ -91,6 +106,8 @@ impl Problem {
             | Self::SignatureExpired
             | Self::SignatureFromFuture
             | Self::PayloadInvalid
+            | Self::EventTooOld
+            | Self::EventWrongMode
             | Self::EventIdReused
             | Self::UnknownSource
             | Self::MethodNotAllowed
@@ -108,8 +125,14 @@ impl Problem {
             Self::SignatureExpired => ("signature-expired", 401, "The signature is too old."),
             Self::SignatureFromFuture => ("signature-from-future", 401, "The signature is from the future."),
             Self::PayloadInvalid => ("payload-invalid", 400, "The body is not an event."),
+            Self::EventTooOld => {
+                ("event-too-old", 400, "The event is too old; it is kept for a person to decide.")
+            }
+            Self::EventWrongMode => {
+                ("event-wrong-mode", 400, "The event is of a mode or an account that this source is not for.")
+            }
             Self::EventIdReused => ("event-id-reused", 409, "The event id was used for another content."),
-            Self::DeliveryInFlight => {
+            Self::DeliveryInFlight { .. } => {
                 ("delivery-in-flight", 409, "Another delivery of this event is in flight.")
             }
             Self::UnknownSource => ("unknown-source", 404, "There is no such source."),
@@ -148,7 +171,20 @@ impl Problem {
 
     /// Whether `webhooks_rejected_total` counts it: the sender had the secret, and is refused for good.
     pub const fn is_rejection(self) -> bool {
-        matches!(self, Self::SignatureExpired | Self::SignatureFromFuture | Self::EventIdReused)
+        matches!(
+            self,
+            Self::SignatureExpired
+                | Self::SignatureFromFuture
+                | Self::EventTooOld
+                | Self::EventWrongMode
+                | Self::EventIdReused
+        )
+    }
+
+    /// Whether it is said only after evidence of what is refused was confirmed. Such a refusal is counted and told where its
+    /// evidence is published, the first of each event; any other one where it is answered, each.
+    pub const fn is_evidenced(self) -> bool {
+        matches!(self, Self::EventTooOld | Self::EventWrongMode | Self::EventIdReused | Self::PayloadInvalid)
     }
 }
 
@@ -186,8 +222,18 @@ mod tests {
     #[test]
     fn every_problem_that_may_pass_says_when_to_try_again() {
         for problem in Problem::ALL {
-            let passing = matches!(problem.status(), 429 | 503) || problem == Problem::DeliveryInFlight;
+            let in_flight = matches!(problem, Problem::DeliveryInFlight { .. });
+            let passing = matches!(problem.status(), 429 | 503) || in_flight;
             assert_eq!(problem.retry_after_s().is_some(), passing, "{}", problem.slug());
+        }
+    }
+
+    #[test]
+    fn a_delivery_in_flight_is_to_come_again_after_whole_seconds_and_at_least_one() {
+        for (ms, seconds) in
+            [(-5, 1), (0, 1), (1, 1), (1000, 1), (1001, 2), (9_999, 10), (i64::MAX, 4_294_968)]
+        {
+            assert_eq!(Problem::in_flight(ms).retry_after_s(), Some(seconds), "{ms} ms");
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Strangers pay, the provider never does: callers that fail and have not lately shown a genuine delivery share few places.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ports::Handle;
@@ -9,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Problem;
 use crate::caller::Caller;
+use crate::remembered::Remembered;
 
 /// How long a verified delivery frees its caller from every limit.
 const VERIFIED_FOR: Duration = Duration::from_hours(24);
@@ -38,44 +38,8 @@ const LIMITED_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// What callers have shown. Pure: time is an argument.
 #[derive(Debug)]
 struct Repute {
-    verified: Remembered,
-    failed: Remembered,
-}
-
-/// Callers and when each was last noted.
-#[derive(Debug)]
-struct Remembered {
-    span: Duration,
-    callers_max: usize,
-    last: BTreeMap<Caller, Duration>,
-    by_time: BTreeSet<(Duration, Caller)>,
-}
-
-impl Remembered {
-    const fn new(span: Duration, callers_max: usize) -> Self {
-        Self { span, callers_max, last: BTreeMap::new(), by_time: BTreeSet::new() }
-    }
-
-    fn note(&mut self, caller: Caller, now: Duration) {
-        self.forget(caller);
-        self.last.insert(caller, now);
-        self.by_time.insert((now, caller));
-        while self.last.len() > self.callers_max
-            && let Some((_, oldest)) = self.by_time.first().copied()
-        {
-            self.forget(oldest);
-        }
-    }
-
-    fn forget(&mut self, caller: Caller) {
-        if let Some(at) = self.last.remove(&caller) {
-            self.by_time.remove(&(at, caller));
-        }
-    }
-
-    fn holds(&self, caller: Caller, now: Duration) -> bool {
-        self.last.get(&caller).is_some_and(|at| now.saturating_sub(*at) < self.span)
-    }
+    verified: Remembered<Caller>,
+    failed: Remembered<Caller>,
 }
 
 impl Repute {
@@ -88,7 +52,7 @@ impl Repute {
 
     fn verified(&mut self, caller: Caller, now: Duration) {
         self.verified.note(caller, now);
-        self.failed.forget(caller);
+        self.failed.forget(&caller);
     }
 
     fn failed(&mut self, caller: Caller, now: Duration) {
@@ -96,7 +60,7 @@ impl Repute {
     }
 
     fn is_limited(&self, caller: Caller, now: Duration) -> bool {
-        self.failed.holds(caller, now) && !self.verified.holds(caller, now)
+        self.failed.holds(&caller, now) && !self.verified.holds(&caller, now)
     }
 }
 
@@ -211,10 +175,7 @@ mod tests {
         for n in 0..10_000 {
             repute.failed(caller(n), SECOND);
         }
-        for remembered in [&repute.failed, &repute.verified] {
-            assert_eq!(remembered.last.len(), remembered.by_time.len());
-            assert!(remembered.last.len() <= 100);
-        }
+        assert!((repute.failed.len(), repute.verified.len()) <= (100, 100));
         assert!(repute.is_limited(caller(9_999), SECOND));
         assert!(!repute.is_limited(caller(0), SECOND));
     }

@@ -70,6 +70,16 @@ CREATE TABLE countersign.account (
   xid         BIGINT NOT NULL DEFAULT countersign.current_xid()
 );
 
+CREATE TABLE countersign.source (
+  name        TEXT PRIMARY KEY,
+  provider    TEXT NOT NULL,
+  own_account TEXT NOT NULL,
+  recorded_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  xid         BIGINT NOT NULL DEFAULT countersign.current_xid()
+);
+COMMENT ON TABLE countersign.source IS
+  'What the books know of each source since its first start. An event of another own account is parked as misconfigured.';
+
 CREATE TABLE countersign.event (
   id                  BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   source              TEXT NOT NULL,
@@ -79,6 +89,9 @@ CREATE TABLE countersign.event (
   event_id            TEXT NOT NULL,
   event_type          TEXT NOT NULL,
   object_id           TEXT,
+  object_amount       BIGINT,
+  object_currency     TEXT,
+  own_account         TEXT NOT NULL,
   occurred_at         TIMESTAMPTZ NOT NULL,
   fingerprint         BYTEA NOT NULL CHECK (octet_length(fingerprint) = 32),
   fingerprint_version SMALLINT NOT NULL,
@@ -97,16 +110,20 @@ CREATE TABLE countersign.event (
     CASE outcome
       WHEN 'booked' THEN reason IS NULL
       WHEN 'ignored' THEN reason IS NOT NULL AND reason IN (
-        'moves-no-money', 'described-elsewhere', 'nothing-moved-yet', 'unknown-type')
+        'moves-no-money', 'described-elsewhere', 'nothing-moved-yet', 'unknown-type', 'connected-account')
       WHEN 'parked' THEN reason IS NOT NULL AND reason IN (
-        'unknown-money', 'amount-unreadable', 'currency-unknown', 'object-unreadable', 'list-truncated', 'multicapture',
-        'thin-event', 'misconfigured', 'movement-conflict', 'event-id-reused', 'undecodable', 'dead-lettered',
-        'refused-by-books', 'processing-panicked')
+        'unknown-money', 'event-too-old', 'event-wrong-mode', 'amount-unreadable', 'currency-unknown',
+        'object-unreadable', 'list-truncated', 'multicapture', 'thin-event', 'misconfigured', 'movement-conflict',
+        'event-id-reused', 'payload-invalid', 'undecodable', 'dead-lettered', 'refused-by-books', 'processing-panicked')
     END
-  )
+  ),
+  CONSTRAINT event_object_amount CHECK ((object_amount IS NULL) = (object_currency IS NULL)),
+  CONSTRAINT event_object_currency CHECK (object_currency ~ '^[A-Z]{3}$')
 );
 COMMENT ON TABLE countersign.event IS
   'What the ids agree on: one row per event, with what its first processing found. Payload is the minimised JSON.';
+COMMENT ON COLUMN countersign.event.object_amount IS
+  'What the object shows, whether or not it was booked: what is at stake while the event is parked.';
 CREATE INDEX event_parked ON countersign.event (id) WHERE outcome = 'parked';
 CREATE INDEX event_object ON countersign.event (object_id) WHERE object_id IS NOT NULL;
 
@@ -130,25 +147,29 @@ CREATE TABLE countersign.delivery (
   recorded_at      TIMESTAMPTZ NOT NULL DEFAULT now(),
   xid              BIGINT NOT NULL DEFAULT countersign.current_xid(),
   CONSTRAINT delivery_once UNIQUE (instance, sequence),
-  CONSTRAINT delivery_outcome CHECK (outcome IN ('booked', 'hit', 'ignored', 'parked')),
+  CONSTRAINT delivery_outcome CHECK (outcome IN ('booked', 'hit', 'ignored', 'parked', 'refused')),
   -- As in event; a hit says why nothing: its event does.
   CONSTRAINT delivery_reason CHECK (
     CASE outcome
       WHEN 'booked' THEN reason IS NULL
       WHEN 'hit' THEN reason IS NULL
       WHEN 'ignored' THEN reason IS NOT NULL AND reason IN (
-        'moves-no-money', 'described-elsewhere', 'nothing-moved-yet', 'unknown-type')
+        'moves-no-money', 'described-elsewhere', 'nothing-moved-yet', 'unknown-type', 'connected-account')
       WHEN 'parked' THEN reason IS NOT NULL AND reason IN (
-        'unknown-money', 'amount-unreadable', 'currency-unknown', 'object-unreadable', 'list-truncated', 'multicapture',
-        'thin-event', 'misconfigured', 'movement-conflict', 'event-id-reused', 'undecodable', 'dead-lettered',
-        'refused-by-books', 'processing-panicked')
+        'unknown-money', 'event-too-old', 'event-wrong-mode', 'amount-unreadable', 'currency-unknown',
+        'object-unreadable', 'list-truncated', 'multicapture', 'thin-event', 'misconfigured', 'movement-conflict',
+        'event-id-reused', 'payload-invalid', 'undecodable', 'dead-lettered', 'refused-by-books', 'processing-panicked')
+      -- By the ingress, which keeps its evidence here.
+      WHEN 'refused' THEN reason IS NOT NULL AND reason IN (
+        'event-too-old', 'event-wrong-mode', 'event-id-reused', 'payload-invalid')
     END
   ),
-  -- Only what is parked may be without an event: a message that does not decode, an id that was used before.
-  CONSTRAINT delivery_event CHECK (event_row IS NOT NULL OR (outcome = 'parked' AND evidence IS NOT NULL))
+  -- Only evidence may be without an event: a message that does not decode, an id that was used before, no event at all.
+  CONSTRAINT delivery_event CHECK (
+    event_row IS NOT NULL OR (outcome IN ('parked', 'refused') AND evidence IS NOT NULL))
 );
 COMMENT ON TABLE countersign.delivery IS
-  'One row per message of the bus: what became of it. The outcome is booked only for the one that brought the event.';
+  'One row per message of the bus: what became of it. The outcome is booked only for one that brought the event or took it over.';
 CREATE INDEX delivery_event_row ON countersign.delivery (event_row);
 CREATE INDEX delivery_without_event ON countersign.delivery (event_id) WHERE event_row IS NULL;
 
@@ -184,7 +205,8 @@ CREATE TABLE countersign.event_transaction (
   role           TEXT NOT NULL,
   recorded_at    TIMESTAMPTZ NOT NULL DEFAULT now(),
   xid            BIGINT NOT NULL DEFAULT countersign.current_xid(),
-  PRIMARY KEY (event_row, transaction_id),
+  -- The role too: what contradicted the books when it came may agree with them when it is released.
+  PRIMARY KEY (event_row, transaction_id, role),
   CONSTRAINT event_transaction_role CHECK (role IN ('first', 'describer', 'conflict'))
 );
 COMMENT ON TABLE countersign.event_transaction IS
@@ -204,6 +226,104 @@ CREATE TABLE countersign.entry (
   CONSTRAINT entry_leg UNIQUE (transaction_id, leg)
 );
 
+CREATE TABLE countersign.operator_action (
+  id           BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  kind         TEXT NOT NULL,
+  event_row    BIGINT REFERENCES countersign.event (id),
+  delivery_row BIGINT REFERENCES countersign.delivery (id),
+  reason       TEXT NOT NULL CHECK (reason <> ''),
+  operator     TEXT NOT NULL DEFAULT session_user,
+  recorded_at  TIMESTAMPTZ NOT NULL DEFAULT now(),
+  xid          BIGINT NOT NULL DEFAULT countersign.current_xid(),
+  CONSTRAINT operator_action_kind CHECK (kind IN ('release', 'dismiss')),
+  CONSTRAINT operator_action_target CHECK (num_nonnulls(event_row, delivery_row) = 1)
+);
+COMMENT ON TABLE countersign.operator_action IS
+  'What a person has asked for. A message that asks the processor to act does nothing without its row.';
+CREATE INDEX operator_action_event ON countersign.operator_action (event_row) WHERE event_row IS NOT NULL;
+CREATE INDEX operator_action_delivery ON countersign.operator_action (delivery_row) WHERE delivery_row IS NOT NULL;
+
+CREATE TABLE countersign.event_status (
+  id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  event_row   BIGINT NOT NULL REFERENCES countersign.event (id),
+  rank        INTEGER NOT NULL CHECK (rank >= 1),
+  status      TEXT NOT NULL,
+  reason      TEXT,
+  cause       TEXT NOT NULL,
+  action_id   BIGINT REFERENCES countersign.operator_action (id),
+  trace_id    TEXT,
+  recorded_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  xid         BIGINT NOT NULL DEFAULT countersign.current_xid(),
+  CONSTRAINT event_status_once UNIQUE (event_row, rank),
+  CONSTRAINT event_status_status CHECK (status IN ('booked', 'ignored', 'parked', 'dismissed')),
+  CONSTRAINT event_status_reason CHECK (
+    CASE status
+      WHEN 'booked' THEN reason IS NULL
+      WHEN 'dismissed' THEN reason IS NULL
+      WHEN 'ignored' THEN reason IS NOT NULL AND reason IN (
+        'moves-no-money', 'described-elsewhere', 'nothing-moved-yet', 'unknown-type', 'connected-account')
+      WHEN 'parked' THEN reason IS NOT NULL AND reason IN (
+        'unknown-money', 'event-too-old', 'event-wrong-mode', 'amount-unreadable', 'currency-unknown',
+        'object-unreadable', 'list-truncated', 'multicapture', 'thin-event', 'misconfigured', 'movement-conflict',
+        'event-id-reused', 'payload-invalid', 'undecodable', 'dead-lettered', 'refused-by-books', 'processing-panicked')
+    END
+  ),
+  CONSTRAINT event_status_cause CHECK (
+    CASE cause WHEN 'delivery' THEN action_id IS NULL WHEN 'action' THEN action_id IS NOT NULL ELSE false END)
+);
+COMMENT ON TABLE countersign.event_status IS
+  'What became of an event after its first processing, step by step. Only what is parked may be followed.';
+
+CREATE TABLE countersign.operator_effect (
+  action_id   BIGINT PRIMARY KEY REFERENCES countersign.operator_action (id),
+  status      TEXT NOT NULL,
+  reason      TEXT,
+  event_row   BIGINT REFERENCES countersign.event (id),
+  recorded_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+  xid         BIGINT NOT NULL DEFAULT countersign.current_xid(),
+  CONSTRAINT operator_effect_status CHECK (status IN ('booked', 'ignored', 'parked', 'dismissed')),
+  CONSTRAINT operator_effect_reason CHECK ((reason IS NULL) = (status IN ('booked', 'dismissed'))),
+  -- Only evidence that stays evidence, or is put away as such, has no event.
+  CONSTRAINT operator_effect_event CHECK (event_row IS NOT NULL OR status IN ('parked', 'dismissed'))
+);
+COMMENT ON TABLE countersign.operator_effect IS
+  'That an action was carried out, and where its target stood then: an action acts once.';
+
+CREATE TABLE countersign.control_total (
+  id            BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  instance      TEXT NOT NULL,
+  window_number BIGINT NOT NULL CHECK (window_number >= 1),
+  closed_at     TIMESTAMPTZ NOT NULL,
+  confirmed     BIGINT NOT NULL CHECK (confirmed >= 0),
+  final         BOOLEAN NOT NULL,
+  sequences     BIGINT[] NOT NULL,
+  sources       TEXT[] NOT NULL,
+  event_ids     TEXT[] NOT NULL,
+  restated      BOOLEAN NOT NULL,
+  recorded_at   TIMESTAMPTZ NOT NULL DEFAULT now(),
+  xid           BIGINT NOT NULL DEFAULT countersign.current_xid(),
+  CONSTRAINT control_total_once UNIQUE (instance, window_number),
+  CONSTRAINT control_total_listing CHECK (
+    cardinality(sequences) = cardinality(sources) AND cardinality(sequences) = cardinality(event_ids))
+);
+COMMENT ON TABLE countersign.control_total IS
+  'What an ingress says was confirmed, window by window. Restated: the total itself was lost, the next one told of it.';
+
+CREATE TABLE countersign.refusal_count (
+  id            BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  instance      TEXT NOT NULL,
+  window_number BIGINT NOT NULL,
+  source        TEXT NOT NULL,
+  reason        TEXT NOT NULL,
+  minute        TIMESTAMPTZ NOT NULL,
+  count         BIGINT NOT NULL CHECK (count >= 0),
+  recorded_at   TIMESTAMPTZ NOT NULL DEFAULT now(),
+  xid           BIGINT NOT NULL DEFAULT countersign.current_xid(),
+  CONSTRAINT refusal_count_once UNIQUE (instance, window_number, source, reason, minute)
+);
+COMMENT ON TABLE countersign.refusal_count IS
+  'How many deliveries an ingress refused, by source, problem and minute: what has no row of its own.';
+
 CREATE TABLE countersign.audit_run (
   id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   kind        TEXT NOT NULL CHECK (kind IN ('incremental', 'full')),
@@ -219,11 +339,17 @@ COMMENT ON TABLE countersign.audit_run IS
 
 -- Rows lie in the order of their transactions: a few kilobytes find what is new.
 CREATE INDEX account_xid ON countersign.account USING brin (xid) WITH (autosummarize = on);
+CREATE INDEX source_xid ON countersign.source USING brin (xid) WITH (autosummarize = on);
 CREATE INDEX event_xid ON countersign.event USING brin (xid) WITH (autosummarize = on);
 CREATE INDEX delivery_xid ON countersign.delivery USING brin (xid) WITH (autosummarize = on);
 CREATE INDEX transaction_xid ON countersign.transaction USING brin (xid) WITH (autosummarize = on);
 CREATE INDEX event_transaction_xid ON countersign.event_transaction USING brin (xid) WITH (autosummarize = on);
 CREATE INDEX entry_xid ON countersign.entry USING brin (xid) WITH (autosummarize = on);
+CREATE INDEX operator_action_xid ON countersign.operator_action USING brin (xid) WITH (autosummarize = on);
+CREATE INDEX event_status_xid ON countersign.event_status USING brin (xid) WITH (autosummarize = on);
+CREATE INDEX operator_effect_xid ON countersign.operator_effect USING brin (xid) WITH (autosummarize = on);
+CREATE INDEX control_total_xid ON countersign.control_total USING brin (xid) WITH (autosummarize = on);
+CREATE INDEX refusal_count_xid ON countersign.refusal_count USING brin (xid) WITH (autosummarize = on);
 CREATE INDEX audit_run_xid ON countersign.audit_run USING brin (xid) WITH (autosummarize = on);
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -252,6 +378,50 @@ CREATE VIEW countersign.journal AS
   JOIN countersign.event ON event.id = transaction.event_row;
 
 -- ---------------------------------------------------------------------------------------------------------------------
+-- Where things stand
+-- ---------------------------------------------------------------------------------------------------------------------
+
+CREATE VIEW countersign.event_standing AS
+  SELECT
+    event.id AS event_row,
+    coalesce(last.status, event.outcome) AS status,
+    CASE WHEN last.status IS NULL THEN event.reason ELSE last.reason END AS reason,
+    coalesce(last.rank, 0) AS rank,
+    coalesce(last.recorded_at, event.recorded_at) AS since
+  FROM countersign.event
+  LEFT JOIN LATERAL (
+    SELECT status, reason, rank, recorded_at
+    FROM countersign.event_status
+    WHERE event_status.event_row = event.id
+    ORDER BY rank DESC
+    LIMIT 1
+  ) AS last ON true;
+COMMENT ON VIEW countersign.event_standing IS
+  'Where each event stands: its last status, or what its first processing found. Rank 0 and since are those of the latter.';
+
+-- Dead letters and the like are decided too when their event came another way; an id that was reused is another event.
+CREATE VIEW countersign.evidence_undecided AS
+  SELECT delivery.id AS delivery_row, delivery.reason, delivery.source, delivery.event_id, delivery.recorded_at
+  FROM countersign.delivery
+  WHERE delivery.event_row IS NULL
+    AND (delivery.outcome = 'parked' OR delivery.reason = 'event-id-reused')
+    AND NOT EXISTS (
+      SELECT
+      FROM countersign.operator_action
+      JOIN countersign.operator_effect ON operator_effect.action_id = operator_action.id
+      WHERE operator_action.delivery_row = delivery.id
+        AND (operator_effect.status <> 'parked' OR operator_effect.event_row IS NOT NULL))
+    AND (delivery.reason = 'event-id-reused' OR NOT EXISTS (
+      SELECT
+      FROM countersign.event
+      JOIN countersign.event_standing ON event_standing.event_row = event.id
+      WHERE event.event_id = delivery.event_id AND event.source = delivery.source
+        AND event.provider_account = delivery.provider_account AND event.livemode = delivery.livemode
+        AND event_standing.status <> 'parked'));
+COMMENT ON VIEW countersign.evidence_undecided IS
+  'Messages that made no event and wait for a person: released they may come to one, dismissed they are put away.';
+
+-- ---------------------------------------------------------------------------------------------------------------------
 -- Guards. ENABLE ALWAYS: session_replication_role = replica does not pass them by.
 -- ---------------------------------------------------------------------------------------------------------------------
 
@@ -273,8 +443,9 @@ DECLARE
   name TEXT;
 BEGIN
   FOREACH name IN ARRAY ARRAY[
-    'schema_history', 'schema_version', 'xid_offset', 'account', 'event', 'delivery', 'transaction',
-    'event_transaction', 'entry', 'audit_run'
+    'schema_history', 'schema_version', 'xid_offset', 'account', 'source', 'event', 'delivery', 'transaction',
+    'event_transaction', 'entry', 'operator_action', 'event_status', 'operator_effect', 'control_total', 'refusal_count',
+    'audit_run'
   ] LOOP
     EXECUTE format(
       'CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON countersign.%I
@@ -379,6 +550,36 @@ CREATE CONSTRAINT TRIGGER transaction_has_entries AFTER INSERT ON countersign.tr
   FOR EACH ROW EXECUTE FUNCTION countersign.check_header();
 ALTER TABLE countersign.transaction ENABLE ALWAYS TRIGGER transaction_has_entries;
 
+-- What is booked, ignored or dismissed stays so; a rank follows the one before.
+CREATE FUNCTION countersign.check_status() RETURNS TRIGGER
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
+AS $$
+DECLARE
+  before TEXT;
+BEGIN
+  IF NEW.rank = 1 THEN
+    SELECT outcome INTO before FROM countersign.event WHERE event.id = NEW.event_row;
+  ELSE
+    SELECT status INTO before
+    FROM countersign.event_status
+    WHERE event_status.event_row = NEW.event_row AND event_status.rank = NEW.rank - 1;
+  END IF;
+  IF before IS DISTINCT FROM 'parked' THEN
+    RAISE EXCEPTION USING
+      ERRCODE = '23514',
+      MESSAGE = format('a status of event %s follows what is not parked', NEW.event_row),
+      SCHEMA = TG_TABLE_SCHEMA,
+      TABLE = TG_TABLE_NAME,
+      CONSTRAINT = 'event_status_follows';
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER event_status_rules AFTER INSERT ON countersign.event_status
+  FOR EACH ROW EXECUTE FUNCTION countersign.check_status();
+ALTER TABLE countersign.event_status ENABLE ALWAYS TRIGGER event_status_rules;
+
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Privileges. INSERT by column: never an id, a recorded_at or an xid.
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -386,22 +587,31 @@ ALTER TABLE countersign.transaction ENABLE ALWAYS TRIGGER transaction_has_entrie
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA countersign FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA countersign FROM PUBLIC;
 GRANT USAGE ON SCHEMA countersign TO countersign_processor, countersign_auditor, countersign_operator;
-GRANT EXECUTE ON FUNCTION countersign.current_xid(), countersign.xid_offset() TO countersign_processor, countersign_auditor;
+GRANT EXECUTE ON FUNCTION countersign.current_xid(), countersign.xid_offset()
+  TO countersign_processor, countersign_auditor, countersign_operator;
 
 GRANT SELECT ON countersign.schema_version, countersign.xid_offset, countersign.account TO countersign_processor;
 GRANT INSERT (name) ON countersign.account TO countersign_processor;
+GRANT INSERT (name, provider, own_account) ON countersign.source TO countersign_processor;
+GRANT SELECT (name, provider, own_account) ON countersign.source TO countersign_processor;
 GRANT INSERT (
-  source, provider, provider_account, livemode, event_id, event_type, object_id, occurred_at, fingerprint,
-  fingerprint_version, payload, keep_list_version, outcome, reason, trace_id
+  source, provider, provider_account, livemode, event_id, event_type, object_id, object_amount, object_currency,
+  own_account, occurred_at, fingerprint, fingerprint_version, payload, keep_list_version, outcome, reason, trace_id
 ) ON countersign.event TO countersign_processor;
+-- The content too: a release decides on it anew.
 GRANT SELECT (
-  id, source, provider_account, livemode, event_id, fingerprint, fingerprint_version, outcome, reason
+  id, source, provider, provider_account, livemode, event_id, event_type, object_id, own_account, occurred_at,
+  fingerprint, fingerprint_version, payload, keep_list_version, outcome, reason, trace_id
 ) ON countersign.event TO countersign_processor;
+GRANT INSERT (event_row, rank, status, reason, cause, action_id, trace_id)
+  ON countersign.event_status TO countersign_processor;
+GRANT SELECT (event_row, rank, status, reason) ON countersign.event_status TO countersign_processor;
 GRANT INSERT (
   instance, sequence, source, provider_account, livemode, event_id, event_type, event_row, outcome, reason, evidence,
   broker_history, replay_checked, trace_id, received_at
 ) ON countersign.delivery TO countersign_processor;
-GRANT SELECT (id, instance, sequence, event_row, outcome, reason) ON countersign.delivery TO countersign_processor;
+GRANT SELECT (id, instance, sequence, event_row, outcome, reason, evidence, trace_id)
+  ON countersign.delivery TO countersign_processor;
 GRANT INSERT (
   movement_key, provider, provider_account, livemode, object_id, kind, digest, digest_version, posting_version, legs,
   source, event_row, trace_id, occurred_at
@@ -414,5 +624,16 @@ GRANT SELECT (event_row, transaction_id, role) ON countersign.event_transaction 
 GRANT INSERT (transaction_id, leg, account_id, amount_minor, currency, livemode)
   ON countersign.entry TO countersign_processor;
 
+GRANT SELECT (id, kind, event_row, delivery_row) ON countersign.operator_action TO countersign_processor;
+GRANT INSERT (action_id, status, reason, event_row) ON countersign.operator_effect TO countersign_processor;
+GRANT SELECT (action_id, status, reason, event_row) ON countersign.operator_effect TO countersign_processor;
+GRANT INSERT (
+  instance, window_number, closed_at, confirmed, final, sequences, sources, event_ids, restated
+) ON countersign.control_total TO countersign_processor;
+GRANT SELECT (instance, window_number) ON countersign.control_total TO countersign_processor;
+GRANT INSERT (instance, window_number, source, reason, minute, count) ON countersign.refusal_count TO countersign_processor;
+GRANT SELECT (instance, window_number, source, reason, minute) ON countersign.refusal_count TO countersign_processor;
+
 GRANT SELECT ON ALL TABLES IN SCHEMA countersign TO countersign_auditor, countersign_operator;
+GRANT INSERT (kind, event_row, delivery_row, reason) ON countersign.operator_action TO countersign_operator;
 GRANT INSERT (kind, snapshot, started_at, finished_at, verdict, report) ON countersign.audit_run TO countersign_auditor;

@@ -2,23 +2,29 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 
-use deadpool_postgres::Object;
+use deadpool_postgres::{Object, Transaction};
 use futures_util::future::{BoxFuture, try_join};
-use ledger::Account;
-use ports::{Books, BooksError, Filing, Handle, Record, Recorded};
+use ledger::{Account, ActionId, Provider, ProviderAccount, Source};
+use ports::{Acted, Assess, Books, BooksError, Decision, EventRecord, Filing, Handle, Record, Recorded};
 use tokio_postgres::IsolationLevel;
+use tokio_postgres::types::ToSql;
+use wire::{ControlTotal, Request};
 
+use crate::act::{self, Errand};
 use crate::error::of_driver;
 use crate::plan::Plan;
 use crate::settings::Connections;
-use crate::write::{self, Written};
-use crate::{Settings, check_schema, rows, standing};
+use crate::write;
+use crate::{Settings, check_schema, rows, standing, totals};
 
 /// What a batch may weigh: far below the 1 GiB that one value of a statement can have.
 const BATCH_BYTES_MAX: usize = 256 << 20;
+
+/// An attempt is in vain only when another writer has meanwhile recorded the event or one of its movements.
+const ACT_ATTEMPTS_MAX: usize = 100;
 
 /// The books in Postgres, as role `countersign_processor`.
 pub struct PostgresBooks {
@@ -67,6 +73,44 @@ SELECT id, name FROM countersign.account WHERE name = ANY ($1::TEXT[])";
         Ok(())
     }
 
+    /// Makes the books know these sources, if they do not, and says what they know of them: a source's provider and own
+    /// account are for ever those of its first start. At start; whoever finds something else there is misconfigured.
+    pub async fn ensure_sources(
+        &self,
+        sources: &[(Source, Provider, ProviderAccount)],
+    ) -> Result<BTreeMap<Source, (Provider, ProviderAccount)>, BooksError> {
+        let mut names: Vec<&str> = Vec::with_capacity(sources.len());
+        let mut providers: Vec<&str> = Vec::with_capacity(sources.len());
+        let mut accounts: Vec<&str> = Vec::with_capacity(sources.len());
+        for (name, provider, account) in sources {
+            names.push(name.as_str());
+            providers.push(provider.as_str());
+            accounts.push(account.as_str());
+        }
+        let known = self
+            .call(async |client: &mut Object| {
+                let statement = "-- insert_sources
+INSERT INTO countersign.source (name, provider, own_account)
+SELECT * FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[]) AS given (name, provider, own_account) ORDER BY name
+ON CONFLICT (name) DO NOTHING";
+                let columns: [&(dyn ToSql + Sync); 3] = [&names, &providers, &accounts];
+                client.execute(statement, &columns).await.map_err(|error| of_driver(&error))?;
+                let statement = "-- sources
+SELECT name, provider, own_account FROM countersign.source WHERE name = ANY ($1::TEXT[])";
+                client.query(statement, &[&names]).await.map_err(|error| of_driver(&error))
+            })
+            .await?;
+        known
+            .iter()
+            .map(|row| {
+                let name = rows::word(row, "name", |text| Source::parse(text).ok())?;
+                let provider = rows::word(row, "provider", |text| Provider::parse(text).ok())?;
+                let account = rows::word(row, "own_account", |text| ProviderAccount::parse(text).ok())?;
+                Ok((name, (provider, account)))
+            })
+            .collect()
+    }
+
     /// Runs `work` on a connection. One that does not answer in time is closed, not given to the next caller.
     async fn call<T>(
         &self,
@@ -98,6 +142,22 @@ SELECT id, name FROM countersign.account WHERE name = ANY ($1::TEXT[])";
         Err(BooksError::Unavailable("other writers of the same keys were always faster".to_owned()))
     }
 
+    async fn carry_out(&self, id: ActionId, assess: &Assess) -> Result<Option<Acted>, BooksError> {
+        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut errand = Errand { id, assess, accounts: &accounts, refused: false };
+        for _ in 0..ACT_ATTEMPTS_MAX {
+            let attempted = self.call(async |client: &mut Object| act::attempt(client, &errand).await).await;
+            match attempted {
+                Ok(Some(done)) => return Ok(done),
+                Ok(None) => {}
+                // What the books refuse stays parked, and the action has had its effect: nobody asks for it for ever.
+                Err(BooksError::Refused(_)) if !errand.refused => errand.refused = true,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(BooksError::Unavailable("other writers of the same keys were always faster".to_owned()))
+    }
+
     async fn write_nothing(&self) -> Result<(), BooksError> {
         self.call(async |client: &mut Object| {
             // A record in the write-ahead log that this transaction's COMMIT has to bring to the disk. Taking a
@@ -115,6 +175,18 @@ impl Books for PostgresBooks {
         Box::pin(self.record_batch(batch))
     }
 
+    fn count<'a>(&'a self, total: &'a ControlTotal) -> BoxFuture<'a, Result<(), BooksError>> {
+        Box::pin(self.call(async |client: &mut Object| totals::count(client, total).await))
+    }
+
+    fn act<'a>(
+        &'a self,
+        request: Request,
+        assess: &'a Assess,
+    ) -> BoxFuture<'a, Result<Option<Acted>, BooksError>> {
+        Box::pin(self.carry_out(request.action, assess))
+    }
+
     fn probe(&self) -> BoxFuture<'_, Result<(), BooksError>> {
         Box::pin(self.write_nothing())
     }
@@ -126,44 +198,50 @@ async fn attempt(
     batch: &[Record],
     accounts: &HashMap<Account, i64>,
 ) -> Result<Option<Vec<Recorded>>, BooksError> {
-    let transaction = client
-        .build_transaction()
-        .isolation_level(IsolationLevel::ReadCommitted)
-        .start()
-        .await
-        .map_err(|error| of_driver(&error))?;
-    // Every row is found by a key. A plan is kept as long as its connection, and made when the tables may be empty: without
-    // this, foreign keys would be looked up by reading whole tables until somebody analyses them.
-    let by_keys = async {
-        transaction
-            .batch_execute("SET LOCAL enable_seqscan = off; SET LOCAL jit = off")
-            .await
-            .map_err(|error| of_driver(&error))
-    };
-    let ((), standing) = try_join(by_keys, standing::read(&transaction, batch)).await?;
+    let transaction = start(client).await?;
+    let ((), standing) = try_join(by_keys(&transaction), standing::read(&transaction, batch)).await?;
     let (plan, answers) = Plan::of(batch, &standing)?;
-    let written =
-        if plan.is_empty() { Written::Whole } else { write::write(&transaction, &plan, accounts).await? };
-    match written {
-        Written::Whole => {
-            transaction.commit().await.map_err(|error| of_driver(&error)).map(|()| Some(answers))
-        }
-        Written::Raced => transaction.rollback().await.map_err(|error| of_driver(&error)).map(|()| None),
+    if plan.is_empty() || write::write(&transaction, &plan, accounts).await?.is_some() {
+        transaction.commit().await.map_err(|error| of_driver(&error)).map(|()| Some(answers))
+    } else {
+        transaction.rollback().await.map_err(|error| of_driver(&error)).map(|()| None)
     }
+}
+
+async fn start(client: &mut Object) -> Result<Transaction<'_>, BooksError> {
+    let builder = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
+    builder.start().await.map_err(|error| of_driver(&error))
+}
+
+/// Every row is found by a key. A plan is kept as long as its connection, and made when the tables may be
+/// empty: without this, foreign keys would be looked up by reading whole tables until somebody analyses them.
+async fn by_keys(transaction: &Transaction<'_>) -> Result<(), BooksError> {
+    let settings = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
+    transaction.batch_execute(settings).await.map_err(|error| of_driver(&error))
+}
+
+/// A transaction that does so.
+pub(crate) async fn begin(client: &mut Object) -> Result<Transaction<'_>, BooksError> {
+    let transaction = start(client).await?;
+    by_keys(&transaction).await?;
+    Ok(transaction)
 }
 
 fn weight(record: &Record) -> usize {
     match &record.filing {
-        Filing::Event(event, _) => event.payload.len(),
-        Filing::Evidence { body, .. } => body.len(),
+        Filing::Event(record) => record.event.payload.len(),
+        Filing::Evidence { .. } => record.delivery.message.len(),
     }
 }
 
 /// How many unique keys a record names.
 fn keys(record: &Record) -> usize {
     match &record.filing {
-        Filing::Event(_, ports::Decision::Book(asserted)) => asserted.len().saturating_add(2),
-        Filing::Event(_, ports::Decision::Keep(_)) => 2,
+        // Of its message, of the event, of a status.
+        Filing::Event(EventRecord { decision: Decision::Book(asserted), .. }) => {
+            asserted.len().saturating_add(3)
+        }
+        Filing::Event(EventRecord { decision: Decision::Keep(_), .. }) => 3,
         Filing::Evidence { .. } => 1,
     }
 }

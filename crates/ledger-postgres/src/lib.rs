@@ -1,18 +1,25 @@
 #![doc = include_str!("../README.md")]
 
+mod act;
 mod books;
 mod error;
+mod operator;
 mod plan;
 mod reads;
 mod rows;
 mod schema;
+mod session;
 mod settings;
 mod standing;
 mod story;
+mod totals;
 mod write;
 
 pub use books::PostgresBooks;
-pub use reads::{Balance, EventSummary, LastAudit, PostgresReader};
+pub use operator::{Asked, Effect, PostgresOperator, Target, TargetRow};
+pub use reads::{Balance, EventSummary, LastAudit, Parked, ParkedSum, PostgresReader};
 pub use schema::{Applied, SCHEMA_VERSION, check_schema, migrate, migrate_as, migration_texts};
 pub use settings::Settings;
-pub use story::{DeliveryRow, EntryRow, EventStory, Story, TransactionStory};
+pub use story::{
+    ActionRow, DeliveryRow, EffectRow, EntryRow, EventStory, StatusRow, Story, TransactionStory,
+};

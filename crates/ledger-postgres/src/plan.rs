@@ -4,12 +4,13 @@ mod planned;
 
 use std::collections::{BTreeMap, HashMap};
 
-use ledger::{EventKey, MovementDigest, MovementKey, Outcome, Reason, TraceId, Transaction};
-use ports::{BooksError, Decision, DeliveryRecord, EventRecord, Filing, Record, Recorded, Settlement};
+use ledger::{EventKey, MovementDigest, MovementKey, Outcome, Reason, Status, TraceId, Transaction};
+use ports::{BooksError, Decision, DeliveryRecord, EventRecord, Filing, Gate, Record, Recorded, Settlement};
 use wire::{Fingerprint, InstanceId, Sequence};
 
 pub(crate) use planned::{
-    DeliveryOutcome, EventRow, Link, NewDelivery, NewEvent, NewTransaction, Role, TransactionRow,
+    Cause, DeliveryOutcome, EventRow, Link, NewDelivery, NewEvent, NewStatus, NewTransaction, Role,
+    TransactionRow,
 };
 
 /// What identifies a message.
@@ -23,12 +24,13 @@ pub(crate) struct Standing {
     pub(crate) transactions: HashMap<MovementKey, StandingTransaction>,
 }
 
-/// A message that was recorded before, with the answer it got.
+/// A message that was recorded before.
 #[derive(Debug, Clone)]
-pub(crate) struct StandingDelivery {
-    pub(crate) outcome: Outcome,
-    pub(crate) reason: Option<Reason>,
-    pub(crate) movements: Vec<MovementKey>,
+pub(crate) enum StandingDelivery {
+    /// Of this event, whose standing is its answer.
+    OfEvent(EventKey),
+    /// Evidence, for this reason.
+    Evidence(Option<Reason>),
 }
 
 /// An event that is there.
@@ -36,8 +38,11 @@ pub(crate) struct StandingDelivery {
 pub(crate) struct StandingEvent {
     pub(crate) row: i64,
     pub(crate) fingerprint: Fingerprint,
-    pub(crate) outcome: Outcome,
+    pub(crate) status: Status,
+    /// Why, unless booked. Why it had been parked, if it is dismissed.
     pub(crate) reason: Option<Reason>,
+    /// Of its last status; 0 for what its first processing found.
+    pub(crate) rank: i32,
     pub(crate) movements: Vec<MovementKey>,
 }
 
@@ -52,9 +57,31 @@ pub(crate) struct StandingTransaction {
 #[derive(Debug, Default)]
 pub(crate) struct Plan<'a> {
     pub(crate) events: BTreeMap<&'a EventKey, NewEvent<'a>>,
+    pub(crate) statuses: BTreeMap<&'a EventKey, NewStatus<'a>>,
     pub(crate) transactions: BTreeMap<&'a MovementKey, NewTransaction<'a>>,
     pub(crate) deliveries: BTreeMap<DeliveryKey, NewDelivery<'a>>,
     pub(crate) links: Vec<Link<'a>>,
+    now: HashMap<EventKey, Now<'a>>,
+}
+
+/// Where an event stands while the plan grows.
+#[derive(Debug, Clone)]
+pub(crate) struct Now<'a> {
+    pub(crate) row: EventRow<'a>,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) status: Status,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) rank: i32,
+    pub(crate) movements: Vec<MovementKey>,
+}
+
+/// What an event comes to.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    status: Status,
+    /// Why, unless it is booked or dismissed.
+    reason: Option<Reason>,
+    movements: Vec<MovementKey>,
 }
 
 impl<'a> Plan<'a> {
@@ -72,12 +99,7 @@ impl<'a> Plan<'a> {
                 (Some((same, answer)), _) if same == key => {
                     Recorded { settlement: Settlement::Again, ..answer }
                 }
-                (_, Some(StandingDelivery { outcome, reason, movements })) => Recorded {
-                    settlement: Settlement::Again,
-                    outcome: *outcome,
-                    reason: *reason,
-                    movements: movements.clone(),
-                },
+                (_, Some(there)) => plan.again(there, standing)?,
                 (_, None) => plan.file(record, standing)?,
             };
             previous = Some((key, answer.clone()));
@@ -90,6 +112,31 @@ impl<'a> Plan<'a> {
     /// Whether there is nothing to insert.
     pub(crate) fn is_empty(&self) -> bool {
         self.deliveries.is_empty()
+            && self.events.is_empty()
+            && self.statuses.is_empty()
+            && self.links.is_empty()
+    }
+
+    /// Where an event stands, this plan included; `None` when it is neither there nor planned.
+    pub(crate) fn now(&self, key: &EventKey, standing: &Standing) -> Option<Now<'a>> {
+        self.now.get(key).cloned().or_else(|| standing.events.get(key).map(Now::of))
+    }
+
+    fn again(&self, there: &StandingDelivery, standing: &Standing) -> Result<Recorded, BooksError> {
+        match there {
+            StandingDelivery::Evidence(reason) => Ok(Recorded {
+                settlement: Settlement::Again,
+                outcome: Outcome::Parked,
+                reason: *reason,
+                movements: Vec::new(),
+            }),
+            StandingDelivery::OfEvent(key) => {
+                let now = self.now(key, standing);
+                now.map(|now| now.answer(Settlement::Again)).ok_or_else(|| {
+                    BooksError::Incompatible("a delivery's event is not among the events".to_owned())
+                })
+            }
+        }
     }
 
     /// Files a message that was never recorded.
@@ -98,12 +145,12 @@ impl<'a> Plan<'a> {
             Filing::Evidence { reason, .. } if reason.outcome() != Outcome::Parked => {
                 return Err(BooksError::Refused("evidence is parked and nothing else".to_owned()));
             }
-            Filing::Evidence { key, reason, body, broker_history } => {
-                let mut row = NewDelivery::evidence(&record.delivery, key.as_ref(), None, *reason, body);
+            Filing::Evidence { subject, reason, broker_history } => {
+                let mut row = NewDelivery::evidence(&record.delivery, subject.into(), *reason);
                 row.broker_history = broker_history.as_deref();
                 (row, parked(Settlement::Evidence, *reason))
             }
-            Filing::Event(event, decision) => self.file_event(&record.delivery, event, decision, standing)?,
+            Filing::Event(event) => self.file_event(&record.delivery, event, standing)?,
         };
         self.deliveries.insert(delivery_key(record), row);
         Ok(answer)
@@ -112,43 +159,114 @@ impl<'a> Plan<'a> {
     fn file_event(
         &mut self,
         delivery: &'a DeliveryRecord,
-        event: &'a EventRecord,
-        decision: &'a Decision,
+        record: &'a EventRecord,
         standing: &Standing,
     ) -> Result<(NewDelivery<'a>, Recorded), BooksError> {
-        let there = standing
-            .events
-            .get(&event.key)
-            .map(|there| (there.fingerprint, EventRow::Standing(there.row), there.answer()));
-        let planned = self.events.get(&event.key).map(|planned| {
-            let row = EventRow::New(&planned.record.key);
-            (planned.record.fingerprint, row, planned.answer(Settlement::Hit))
-        });
-        if let Some((fingerprint, row, answer)) = there.or(planned) {
-            if fingerprint.contradicts(&event.fingerprint) {
-                return Ok(NewDelivery::reused(delivery, event));
-            }
-            return Ok((NewDelivery::of_event(delivery, event, row, DeliveryOutcome::Hit, None), answer));
+        let refused_for = match record.decision {
+            Decision::Keep(reason) if reason.is_of_gate() => Some(reason),
+            Decision::Keep(_) | Decision::Book(_) => None,
+        };
+        if refused_for.is_some() != (delivery.gate == Gate::Refused) {
+            return Err(BooksError::Refused("the gate's reasons go with its refusals alone".to_owned()));
         }
-        let new = self.decide(event, decision, delivery.trace_id.as_ref(), standing)?;
-        let outcome = DeliveryOutcome::Brought(new.outcome());
-        let row = NewDelivery::of_event(delivery, event, EventRow::New(&event.key), outcome, new.reason);
-        let answer = new.answer(Settlement::New);
-        self.events.insert(&event.key, new);
-        Ok((row, answer))
+        let refused = refused_for.map(DeliveryOutcome::Refused);
+        let key = &record.event.key;
+        let Some(there) = self.now(key, standing) else {
+            let now = self.bring(record, delivery.trace_id.as_ref(), standing)?;
+            let outcome = refused.unwrap_or(DeliveryOutcome::of(now.reason));
+            let row = NewDelivery::of_event(delivery, &record.event, now.row, outcome);
+            return Ok((row, now.answer(Settlement::New)));
+        };
+        if there.fingerprint.contradicts(&record.event.fingerprint) {
+            return Ok(NewDelivery::reused(delivery, &record.event));
+        }
+        if delivery.gate == Gate::Refused || !there.waits_for_the_gate() {
+            let outcome = refused.unwrap_or(DeliveryOutcome::Hit);
+            let row = NewDelivery::of_event(delivery, &record.event, there.row, outcome);
+            return Ok((row, there.answer(Settlement::Hit)));
+        }
+        let decided = self.decide(record, there.row, delivery.trace_id.as_ref(), standing)?;
+        let outcome = DeliveryOutcome::of(decided.reason);
+        let now = self.follow(key, &there, decided, Cause::Delivery(delivery.trace_id.as_ref()))?;
+        let row = NewDelivery::of_event(delivery, &record.event, now.row, outcome);
+        Ok((row, now.answer(Settlement::TookOver)))
     }
 
-    /// A new event: all of its movements, or, when one of them contradicts the books, none.
-    fn decide(
+    /// A new event, with what its first processing finds.
+    fn bring(
         &mut self,
-        event: &'a EventRecord,
-        decision: &'a Decision,
+        record: &'a EventRecord,
         trace_id: Option<&'a TraceId>,
         standing: &Standing,
-    ) -> Result<NewEvent<'a>, BooksError> {
-        let kept = |reason| NewEvent { record: event, trace_id, reason: Some(reason), movements: Vec::new() };
-        let asserted = match decision {
-            Decision::Keep(reason) => return Ok(kept(*reason)),
+    ) -> Result<Now<'a>, BooksError> {
+        let row = EventRow::New(&record.event.key);
+        let decided = self.decide(record, row, trace_id, standing)?;
+        Ok(self.insert(record, trace_id, decided))
+    }
+
+    /// A new event that is parked at first, whatever becomes of it then.
+    pub(crate) fn bring_parked(
+        &mut self,
+        record: &'a EventRecord,
+        trace_id: Option<&'a TraceId>,
+        reason: Reason,
+    ) -> Now<'a> {
+        self.insert(record, trace_id, Decided::kept(reason))
+    }
+
+    fn insert(
+        &mut self,
+        record: &'a EventRecord,
+        trace_id: Option<&'a TraceId>,
+        decided: Decided,
+    ) -> Now<'a> {
+        let key = &record.event.key;
+        self.events.insert(key, NewEvent { record, trace_id, reason: decided.reason });
+        let now = Now {
+            row: EventRow::New(key),
+            fingerprint: record.event.fingerprint,
+            status: decided.status,
+            reason: decided.reason,
+            rank: 0,
+            movements: decided.movements,
+        };
+        self.now.insert(key.clone(), now.clone());
+        now
+    }
+
+    /// One more status of an event that stands parked.
+    pub(crate) fn follow(
+        &mut self,
+        key: &'a EventKey,
+        there: &Now<'a>,
+        decided: Decided,
+        cause: Cause<'a>,
+    ) -> Result<Now<'a>, BooksError> {
+        let beyond = || BooksError::Refused("an event has too many statuses".to_owned());
+        let now = Now {
+            row: there.row,
+            fingerprint: there.fingerprint,
+            status: decided.status,
+            reason: decided.reason,
+            rank: there.rank.checked_add(1).ok_or_else(beyond)?,
+            movements: decided.movements,
+        };
+        let Now { row, rank, status, reason, .. } = now;
+        self.statuses.insert(key, NewStatus { event: row, rank, status, reason, cause });
+        self.now.insert(key.clone(), now.clone());
+        Ok(now)
+    }
+
+    /// What an event comes to: all of its movements, or, when one of them contradicts the books, none.
+    pub(crate) fn decide(
+        &mut self,
+        record: &'a EventRecord,
+        event: EventRow<'a>,
+        trace_id: Option<&'a TraceId>,
+        standing: &Standing,
+    ) -> Result<Decided, BooksError> {
+        let asserted = match &record.decision {
+            Decision::Keep(reason) => return Ok(Decided::kept(*reason)),
             Decision::Book(asserted) if asserted.is_empty() => {
                 return Err(BooksError::Refused(
                     "an event is to be booked and asserts no movement".to_owned(),
@@ -170,23 +288,23 @@ impl<'a> Plan<'a> {
             }
         }
         if contradicts_itself || !conflicts.is_empty() {
-            let link = |transaction| Link { event: &event.key, transaction, role: Role::Conflict };
+            let link = |transaction| Link { event, transaction, role: Role::Conflict };
             self.links.extend(conflicts.into_iter().map(link));
-            return Ok(kept(Reason::MovementConflict));
+            return Ok(Decided::kept(Reason::MovementConflict));
         }
+        let source = &record.event.key.source;
         for (&key, &transaction) in &movements {
             let (transaction_row, role) = match self.held(key, standing) {
                 Some((row, _)) => (row, Role::Describer),
                 None => {
-                    self.transactions
-                        .insert(key, NewTransaction { transaction, event: &event.key, trace_id });
+                    self.transactions.insert(key, NewTransaction { transaction, event, source, trace_id });
                     (TransactionRow::New(key), Role::First)
                 }
             };
-            self.links.push(Link { event: &event.key, transaction: transaction_row, role });
+            self.links.push(Link { event, transaction: transaction_row, role });
         }
-        let movements = movements.into_keys().collect();
-        Ok(NewEvent { record: event, trace_id, reason: None, movements })
+        let movements = movements.into_keys().cloned().collect();
+        Ok(Decided { status: Status::Booked, reason: None, movements })
     }
 
     /// The transaction of this key, standing or planned, with its digest where that can be compared.
@@ -204,20 +322,53 @@ impl<'a> Plan<'a> {
     }
 }
 
-pub(crate) fn delivery_key(record: &Record) -> DeliveryKey {
-    (record.delivery.instance, record.delivery.sequence)
+impl Decided {
+    fn kept(reason: Reason) -> Self {
+        Self { status: reason.outcome().into(), reason: Some(reason), movements: Vec::new() }
+    }
+
+    /// By an operator.
+    pub(crate) const fn dismissed() -> Self {
+        Self { status: Status::Dismissed, reason: None, movements: Vec::new() }
+    }
+
+    /// Whether that is what it stands parked for: nothing has become of it.
+    pub(crate) fn is_parked_for(&self, reason: Option<Reason>) -> bool {
+        self.status == Status::Parked && self.reason == reason
+    }
 }
 
-impl StandingEvent {
-    fn answer(&self) -> Recorded {
-        let Self { outcome, reason, movements, .. } = self;
-        Recorded {
-            settlement: Settlement::Hit,
-            outcome: *outcome,
+impl Now<'_> {
+    fn of(there: &StandingEvent) -> Self {
+        let StandingEvent { row, fingerprint, status, reason, rank, movements } = there;
+        Self {
+            row: EventRow::Standing(*row),
+            fingerprint: *fingerprint,
+            status: *status,
             reason: *reason,
+            rank: *rank,
             movements: movements.clone(),
         }
     }
+
+    /// Whether a delivery that the gate accepts takes over.
+    fn waits_for_the_gate(&self) -> bool {
+        self.status == Status::Parked && self.reason.is_some_and(Reason::is_of_gate)
+    }
+
+    /// Who asks about a dismissed event is told why it had been parked: nothing else can be said of it to a provider.
+    fn answer(&self, settlement: Settlement) -> Recorded {
+        let outcome = match self.status {
+            Status::Booked => Outcome::Booked,
+            Status::Ignored => Outcome::Ignored,
+            Status::Parked | Status::Dismissed => Outcome::Parked,
+        };
+        Recorded { settlement, outcome, reason: self.reason, movements: self.movements.clone() }
+    }
+}
+
+pub(crate) fn delivery_key(record: &Record) -> DeliveryKey {
+    (record.delivery.origin.instance, record.delivery.origin.sequence)
 }
 
 fn parked(settlement: Settlement, reason: Reason) -> Recorded {
@@ -225,58 +376,4 @@ fn parked(settlement: Settlement, reason: Reason) -> Recorded {
 }
 
 #[cfg(test)]
-mod tests {
-    use testkit::contract::books::samples::{booking, capture_key, delivery, event_key};
-
-    use super::*;
-
-    #[test]
-    fn every_writer_takes_its_keys_in_the_same_order_whatever_the_order_of_its_batch() {
-        let one = booking(delivery(1, 1), "evt_b", &[("ch_z", 1), ("ch_a", 1)]);
-        let other = booking(delivery(1, 2), "evt_a", &[("ch_m", 1)]);
-        for batch in [[one.clone(), other.clone()], [other, one]] {
-            let (plan, _) = Plan::of(&batch, &Standing::default()).unwrap();
-            let events: Vec<String> = plan.events.keys().map(|key| key.event_id.to_string()).collect();
-            let objects: Vec<String> =
-                plan.transactions.keys().map(|key| key.object_id.to_string()).collect();
-            let deliveries: Vec<u64> = plan.deliveries.keys().map(|(_, sequence)| sequence.0).collect();
-            assert_eq!(
-                (events, objects, deliveries),
-                (
-                    vec!["evt_a".to_owned(), "evt_b".to_owned()],
-                    vec!["ch_a".to_owned(), "ch_m".to_owned(), "ch_z".to_owned()],
-                    vec![1, 2],
-                )
-            );
-        }
-    }
-
-    #[test]
-    fn a_digest_of_another_version_contradicts_nobody() {
-        let batch = [booking(delivery(1, 1), "evt_1", &[("ch_1", 100)])];
-        let held = StandingTransaction { row: 7, digest: None };
-        let standing =
-            Standing { transactions: HashMap::from([(capture_key("ch_1"), held)]), ..Standing::default() };
-        let (plan, answers) = Plan::of(&batch, &standing).unwrap();
-        let described = Link {
-            event: &event_key("evt_1"),
-            transaction: TransactionRow::Standing(7),
-            role: Role::Describer,
-        };
-        assert_eq!(plan.links, [described]);
-        assert!(plan.transactions.is_empty());
-        assert_eq!(answers.first().map(|answer| answer.outcome), Some(Outcome::Booked));
-    }
-
-    #[test]
-    fn a_batch_of_what_was_recorded_before_writes_nothing() {
-        let batch = [booking(delivery(1, 1), "evt_1", &[("ch_1", 100)])];
-        let before =
-            StandingDelivery { outcome: Outcome::Booked, reason: None, movements: vec![capture_key("ch_1")] };
-        let key = (batch[0].delivery.instance, batch[0].delivery.sequence);
-        let standing = Standing { deliveries: HashMap::from([(key, before)]), ..Standing::default() };
-        let (plan, answers) = Plan::of(&batch, &standing).unwrap();
-        assert!(plan.is_empty() && plan.events.is_empty() && plan.links.is_empty());
-        assert_eq!(answers[0].settlement, Settlement::Again);
-    }
-}
+mod tests;

@@ -4,23 +4,19 @@ use core::fmt;
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
-use ledger::{EventId, Outcome, UnixMillis};
+use ledger::{EventId, Status, UnixMillis};
 use ports::{BooksError, Handle};
 use serde::Serialize;
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{IsolationLevel, Row};
+use tokio_postgres::Row;
 
-use crate::error::of_driver;
+use crate::Settings;
 use crate::rows::{self, column};
-use crate::settings::Connections;
+use crate::session::{Session, query};
 use crate::story::{self, Story};
-use crate::{Settings, check_schema};
 
 /// The books for reading.
 pub struct PostgresReader {
-    connections: Connections,
-    handle: Handle,
-    call_timeout: core::time::Duration,
+    session: Session,
 }
 
 impl fmt::Debug for PostgresReader {
@@ -65,7 +61,17 @@ pub struct EventSummary {
     pub event_type: String,
     /// The object it shows.
     pub object_id: Option<String>,
-    /// `booked`, `ignored` or `parked`.
+    /// What its object shows, in minor units, whether or not it was booked.
+    pub object_amount: Option<i64>,
+    /// The currency of that.
+    pub object_currency: Option<String>,
+    /// Where it stands: `booked`, `ignored`, `parked` or `dismissed`.
+    pub status: String,
+    /// Why, unless booked or dismissed.
+    pub status_reason: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+    /// What its first processing found: `booked`, `ignored` or `parked`.
     pub outcome: String,
     /// Why, unless booked.
     pub reason: Option<String>,
@@ -75,6 +81,30 @@ pub struct EventSummary {
     pub recorded_at: Timestamp,
     /// The trace of the delivery that brought it.
     pub trace_id: Option<String>,
+}
+
+/// All that waits for a decision.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Parked {
+    /// The events that stand parked.
+    pub sums: Vec<ParkedSum>,
+    /// Messages that made no event and wait for a person.
+    pub undecided_evidence: u64,
+}
+
+/// The events of one source and mode that stand parked and whose objects show amounts of one currency, or none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ParkedSum {
+    /// Who sent them.
+    pub source: String,
+    /// Real money or not.
+    pub livemode: bool,
+    /// The currency's code; `None` for those that show no amount.
+    pub currency: Option<String>,
+    /// How many.
+    pub events: u64,
+    /// The sum of what their objects show, in minor units.
+    pub amount_minor: i128,
 }
 
 /// The auditor's last verdict.
@@ -106,22 +136,46 @@ WHERE ($1::TIMESTAMPTZ IS NULL OR transaction.occurred_at <= $1)
 GROUP BY transaction.provider, transaction.provider_account, entry.livemode, account.name, entry.currency
 ORDER BY transaction.provider, transaction.provider_account, entry.livemode DESC, account.name, entry.currency";
 
-const EVENTS: &str = "-- events
-SELECT id, source, provider_account, livemode, event_id, event_type, object_id, outcome, reason, occurred_at,
-  recorded_at, trace_id
+macro_rules! events {
+    ($name:literal, $condition:literal) => {
+        concat!(
+            "-- ",
+            $name,
+            "
+SELECT id, source, provider_account, livemode, event_id, event_type, object_id, object_amount, object_currency,
+  standing.status, standing.reason AS status_reason, standing.since, outcome, event.reason, occurred_at,
+  event.recorded_at, trace_id
 FROM countersign.event
-WHERE $1::TEXT IS NULL OR outcome = $1
+JOIN countersign.event_standing AS standing ON standing.event_row = event.id
+WHERE $1::TEXT IS NULL OR (standing.status = $1 AND ",
+            $condition,
+            ")
 ORDER BY id DESC
-LIMIT $2";
+LIMIT $2"
+        )
+    };
+}
+
+const EVENTS: &str = events!("events", "outcome IN ('parked', $1)");
+
+// What waits or was put away had to wait at first: there is an index of those, the rest is not looked at.
+const EVENTS_PARKED_AT_FIRST: &str = events!("events_parked_at_first", "outcome = 'parked'");
+
+const PARKED_MONEY: &str = "-- parked_money
+SELECT source, livemode, object_currency, count(*) AS events, coalesce(sum(object_amount), 0)::TEXT AS amount_minor
+FROM countersign.event
+JOIN countersign.event_standing AS standing ON standing.event_row = event.id
+WHERE event.outcome = 'parked' AND standing.status = 'parked'
+GROUP BY source, livemode, object_currency
+ORDER BY source, livemode DESC, object_currency";
+
+const UNDECIDED_EVIDENCE: &str = "-- undecided_evidence
+SELECT count(*) AS count FROM countersign.evidence_undecided";
 
 impl PostgresReader {
     /// Connects, and refuses a database whose schema this version does not know.
     pub async fn connect(settings: &Settings, handle: Handle) -> Result<Self, BooksError> {
-        let connections = settings.connections("countersign-reader")?;
-        let client = connections.get().await?;
-        check_schema(&**client).await?;
-        drop(client);
-        Ok(Self { connections, handle, call_timeout: settings.call_timeout })
+        Ok(Self { session: Session::connect(settings, handle, "countersign-reader").await? })
     }
 
     /// The trial balance: of what happened up to `at`, as it was known at `known_at`; both inclusive, `None` for all.
@@ -133,67 +187,71 @@ impl PostgresReader {
     ) -> Result<Vec<Balance>, BooksError> {
         let at = at.map(rows::instant_nearest).transpose()?;
         let known_at = known_at.map(rows::instant_nearest).transpose()?;
-        self.read(async |transaction: &Transaction<'_>| {
-            query(transaction, BALANCES, &[&at, &known_at]).await?.iter().map(balance).collect()
-        })
-        .await
+        self.session
+            .read(async |transaction: &Transaction<'_>| {
+                query(transaction, BALANCES, &[&at, &known_at]).await?.iter().map(balance).collect()
+            })
+            .await
     }
 
     /// The auditor's last run, if there was one.
     pub async fn last_audit(&self) -> Result<Option<LastAudit>, BooksError> {
-        self.read(async |transaction: &Transaction<'_>| {
-            query(transaction, LAST_AUDIT, &[]).await?.first().map(last_audit).transpose()
-        })
-        .await
+        self.session
+            .read(async |transaction: &Transaction<'_>| {
+                query(transaction, LAST_AUDIT, &[]).await?.first().map(last_audit).transpose()
+            })
+            .await
     }
 
-    /// The newest events, at most `limit`, newest first; of one outcome, or of all.
-    pub async fn events(
-        &self,
-        outcome: Option<Outcome>,
-        limit: u32,
-    ) -> Result<Vec<EventSummary>, BooksError> {
-        let outcome = outcome.map(Outcome::as_str);
-        self.read(async |transaction: &Transaction<'_>| {
-            query(transaction, EVENTS, &[&outcome, &i64::from(limit)])
-                .await?
-                .iter()
-                .map(event_summary)
-                .collect()
-        })
-        .await
+    /// The newest events, at most `limit`, newest first; of those that stand so, or of all.
+    pub async fn events(&self, status: Option<Status>, limit: u32) -> Result<Vec<EventSummary>, BooksError> {
+        let statement = match status {
+            Some(Status::Parked | Status::Dismissed) => EVENTS_PARKED_AT_FIRST,
+            Some(Status::Booked | Status::Ignored) | None => EVENTS,
+        };
+        let status = status.map(Status::as_str);
+        self.session
+            .read(async |transaction: &Transaction<'_>| {
+                let found = query(transaction, statement, &[&status, &i64::from(limit)]).await?;
+                found.iter().map(event_summary).collect()
+            })
+            .await
+    }
+
+    /// What stands parked, and how much money with it.
+    pub async fn parked_money(&self) -> Result<Parked, BooksError> {
+        self.session
+            .read(async |transaction: &Transaction<'_>| {
+                let sums = query(transaction, PARKED_MONEY, &[]).await?;
+                let undecided = query(transaction, UNDECIDED_EVIDENCE, &[]).await?;
+                Ok(Parked {
+                    sums: sums.iter().map(parked_sum).collect::<Result<_, _>>()?,
+                    undecided_evidence: undecided.first().map_or(Ok(0), |row| counted(row, "count"))?,
+                })
+            })
+            .await
     }
 
     /// All that the books hold under an event's id. The id may be that of several events, of different sources, accounts
     /// or modes; nothing at all when it is unknown.
     pub async fn event(&self, id: &EventId) -> Result<Story, BooksError> {
-        self.read(async |transaction: &Transaction<'_>| story::read(transaction, id).await).await
-    }
-
-    /// Everything that `work` reads is of one instant.
-    async fn read<T>(
-        &self,
-        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, BooksError>,
-    ) -> Result<T, BooksError> {
-        let mut client = self.connections.get().await?;
-        let reading = async {
-            let builder = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
-            let transaction = builder.read_only(true).start().await.map_err(|error| of_driver(&error))?;
-            let read = work(&transaction).await?;
-            transaction.rollback().await.map_err(|error| of_driver(&error))?;
-            Ok(read)
-        };
-        let unanswered = || BooksError::Unavailable("the database did not answer in time".to_owned());
-        self.handle.within(self.call_timeout, reading).await.ok_or_else(unanswered)?
+        self.session.read(async |transaction: &Transaction<'_>| story::read(transaction, id).await).await
     }
 }
 
-pub(crate) async fn query(
-    transaction: &Transaction<'_>,
-    statement: &'static str,
-    parameters: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, BooksError> {
-    transaction.query(statement, parameters).await.map_err(|error| of_driver(&error))
+/// A column that counts rows.
+fn counted(row: &Row, name: &str) -> Result<u64, BooksError> {
+    Ok(column::<i64>(row, name)?.unsigned_abs())
+}
+
+fn parked_sum(row: &Row) -> Result<ParkedSum, BooksError> {
+    Ok(ParkedSum {
+        source: column(row, "source")?,
+        livemode: column(row, "livemode")?,
+        currency: column(row, "object_currency")?,
+        events: counted(row, "events")?,
+        amount_minor: rows::word(row, "amount_minor", |text| text.parse().ok())?,
+    })
 }
 
 fn last_audit(row: &Row) -> Result<LastAudit, BooksError> {
@@ -226,6 +284,11 @@ pub(crate) fn event_summary(row: &Row) -> Result<EventSummary, BooksError> {
         event_id: column(row, "event_id")?,
         event_type: column(row, "event_type")?,
         object_id: column(row, "object_id")?,
+        object_amount: column(row, "object_amount")?,
+        object_currency: column(row, "object_currency")?,
+        status: column(row, "status")?,
+        status_reason: column(row, "status_reason")?,
+        since: column(row, "since")?,
         outcome: column(row, "outcome")?,
         reason: column(row, "reason")?,
         occurred_at: column(row, "occurred_at")?,

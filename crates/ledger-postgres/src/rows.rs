@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 use ledger::{
-    EventId, EventKey, Livemode, MovementDigest, MovementKey, MovementKind, ObjectId, Outcome, Provider,
-    ProviderAccount, Reason, Source, UnixMillis,
+    EventId, EventKey, EventType, Livemode, MovementDigest, MovementKey, MovementKind, ObjectId, Provider,
+    ProviderAccount, Source, UnixMillis,
 };
 use ports::BooksError;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
-use wire::{Fingerprint, InstanceId, Sequence};
+use wire::{Event, Fingerprint, InstanceId, Sequence};
 
 use crate::error::of_driver;
 
@@ -78,10 +78,21 @@ pub(crate) fn fingerprint(row: &Row) -> Result<Fingerprint, BooksError> {
     })
 }
 
-/// Booked without a reason, anything else with one that makes it just that; the table's CHECK says so too.
-pub(crate) fn outcome(row: &Row) -> Result<(Outcome, Option<Reason>), BooksError> {
-    let outcome = word(row, "outcome", Outcome::parse)?;
-    Ok((outcome, word_or_null(row, "reason", Reason::parse)?))
+/// A whole event.
+pub(crate) fn event(row: &Row) -> Result<Event, BooksError> {
+    let occurred_at: Timestamp = column(row, "occurred_at")?;
+    let keep_list_version: i32 = column(row, "keep_list_version")?;
+    Ok(Event {
+        key: event_key(row)?,
+        provider: word(row, "provider", |text| Provider::parse(text).ok())?,
+        event_type: word(row, "event_type", |text| EventType::parse(text).ok())?,
+        object_id: word_or_null(row, "object_id", |text| ObjectId::parse(text).ok())?,
+        own_account: word(row, "own_account", |text| ProviderAccount::parse(text).ok())?,
+        occurred_at: UnixMillis(occurred_at.as_millisecond()),
+        fingerprint: fingerprint(row)?,
+        keep_list_version: keep_list_version.try_into().map_err(|_| unreadable("keep_list_version"))?,
+        payload: column::<String>(row, "payload")?.into(),
+    })
 }
 
 /// The column's number of a sequence. Beyond 2^63 it prints as a negative one, and comes back as it was.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use deadpool_postgres::Transaction;
-use futures_util::future::try_join3;
-use ledger::{EventKey, MovementKey, Outcome, Reason};
+use futures_util::future::{try_join, try_join3};
+use ledger::{EventKey, MovementKey, Reason, Status};
 use ports::{BooksError, Decision, Filing, Record};
 use tokio_postgres::Row;
 
@@ -15,27 +15,51 @@ use crate::rows;
 // LATERAL with LIMIT: each key is looked up in its index, whatever the planner believes about the size of the table.
 
 const STANDING_DELIVERIES: &str = "-- standing_deliveries
-SELECT asked.instance, asked.sequence, delivery.event_row, delivery.reason AS delivery_reason, event.outcome, event.reason
+SELECT asked.instance, asked.sequence, delivery.event_row, delivery.reason
 FROM unnest($1::TEXT[], $2::BIGINT[]) AS asked (instance, sequence)
 CROSS JOIN LATERAL (
   SELECT event_row, reason
   FROM countersign.delivery
   WHERE delivery.instance = asked.instance AND delivery.sequence = asked.sequence
-  LIMIT 1) AS delivery
-LEFT JOIN LATERAL (
-  SELECT outcome, reason FROM countersign.event WHERE event.id = delivery.event_row LIMIT 1) AS event ON true";
+  LIMIT 1) AS delivery";
 
-const STANDING_EVENTS: &str = "-- standing_events
-SELECT
-  event.id, asked.source, asked.provider_account, asked.livemode, asked.event_id, event.fingerprint,
-  event.fingerprint_version, event.outcome, event.reason
+const ROWS_OF_EVENTS: &str = "-- rows_of_events
+SELECT event.id
 FROM unnest($1::TEXT[], $2::TEXT[], $3::BOOLEAN[], $4::TEXT[]) AS asked (source, provider_account, livemode, event_id)
 CROSS JOIN LATERAL (
-  SELECT id, fingerprint, fingerprint_version, outcome, reason
+  SELECT id
   FROM countersign.event
   WHERE event.event_id = asked.event_id AND event.source = asked.source
     AND event.provider_account = asked.provider_account AND event.livemode = asked.livemode
   LIMIT 1) AS event";
+
+// Of what is dismissed: why it had been parked.
+const STANDING_EVENTS: &str = "-- standing_events
+SELECT
+  event.id, event.source, event.provider_account, event.livemode, event.event_id, event.fingerprint,
+  event.fingerprint_version, coalesce(last.status, event.outcome) AS status, coalesce(last.rank, 0) AS rank,
+  CASE last.status
+    WHEN 'booked' THEN NULL
+    WHEN 'dismissed' THEN coalesce(before.reason, event.reason)
+    ELSE coalesce(last.reason, event.reason)
+  END AS reason
+FROM unnest($1::BIGINT[]) AS asked (event_row)
+CROSS JOIN LATERAL (
+  SELECT id, source, provider_account, livemode, event_id, fingerprint, fingerprint_version, outcome, reason
+  FROM countersign.event
+  WHERE event.id = asked.event_row
+  LIMIT 1) AS event
+LEFT JOIN LATERAL (
+  SELECT status, reason, rank
+  FROM countersign.event_status
+  WHERE event_status.event_row = asked.event_row
+  ORDER BY rank DESC
+  LIMIT 1) AS last ON true
+LEFT JOIN LATERAL (
+  SELECT reason
+  FROM countersign.event_status
+  WHERE event_status.event_row = asked.event_row AND event_status.rank = last.rank - 1
+  LIMIT 1) AS before ON true";
 
 const STANDING_TRANSACTIONS: &str = "-- standing_transactions
 SELECT
@@ -69,28 +93,34 @@ type Movements = HashMap<i64, Vec<MovementKey>>;
 
 /// Reads it. Statements see different instants: what slips in between shows when the rows are inserted.
 pub(crate) async fn read(transaction: &Transaction<'_>, batch: &[Record]) -> Result<Standing, BooksError> {
-    let (deliveries, events, transactions) = try_join3(
+    let keys = batch.iter().filter_map(|record| match &record.filing {
+        Filing::Event(record) => Some(&record.event.key),
+        Filing::Evidence { .. } => None,
+    });
+    let (deliveries, of_keys, transactions) = try_join3(
         deliveries(transaction, batch),
-        events(transaction, batch),
-        transactions(transaction, batch),
+        rows_of_events(transaction, keys.collect()),
+        transactions(transaction, batch.iter().filter_map(decision)),
     )
     .await?;
-    let mut standing = Standing::default();
-    for row in &transactions {
-        let there = StandingTransaction { row: rows::column(row, "id")?, digest: rows::digest(row)? };
-        standing.transactions.insert(rows::movement_key(row)?, there);
-    }
-    let of_deliveries = deliveries.iter().map(|row| rows::column::<Option<i64>>(row, "event_row"));
-    let of_events = events.iter().map(|row| rows::column::<i64>(row, "id").map(Some));
-    let event_rows: BTreeSet<Option<i64>> = of_deliveries.chain(of_events).collect::<Result<_, _>>()?;
-    let movements = movements(transaction, event_rows.into_iter().flatten().collect()).await?;
+    let mut event_rows: BTreeSet<i64> = of_keys.into_iter().collect();
     for row in &deliveries {
-        standing.deliveries.insert(rows::delivery_key(row)?, standing_delivery(row, &movements)?);
+        event_rows.extend(rows::column::<Option<i64>>(row, "event_row")?);
     }
-    for row in &events {
-        standing.events.insert(rows::event_key(row)?, standing_event(row, &movements)?);
+    let events = events(transaction, event_rows).await?;
+    let keys: HashMap<i64, &EventKey> = events.iter().map(|(key, event)| (event.row, key)).collect();
+    let deliveries = deliveries
+        .iter()
+        .map(|row| Ok((rows::delivery_key(row)?, standing_delivery(row, &keys)?)))
+        .collect::<Result<_, BooksError>>()?;
+    Ok(Standing { deliveries, events, transactions })
+}
+
+const fn decision(record: &Record) -> Option<&Decision> {
+    match &record.filing {
+        Filing::Event(record) => Some(&record.decision),
+        Filing::Evidence { .. } => None,
     }
-    Ok(standing)
 }
 
 async fn deliveries(transaction: &Transaction<'_>, batch: &[Record]) -> Result<Vec<Row>, BooksError> {
@@ -102,40 +132,74 @@ async fn deliveries(transaction: &Transaction<'_>, batch: &[Record]) -> Result<V
     query(transaction, STANDING_DELIVERIES, &[&instances, &sequences]).await
 }
 
-async fn events(transaction: &Transaction<'_>, batch: &[Record]) -> Result<Vec<Row>, BooksError> {
-    let keys: BTreeSet<&EventKey> = batch
-        .iter()
-        .filter_map(|record| match &record.filing {
-            Filing::Event(event, _) => Some(&event.key),
-            Filing::Evidence { .. } => None,
-        })
-        .collect();
+/// The numbers of the events that are there.
+pub(crate) async fn rows_of_events(
+    transaction: &Transaction<'_>,
+    keys: BTreeSet<&EventKey>,
+) -> Result<Vec<i64>, BooksError> {
     let sources: Vec<&str> = keys.iter().map(|key| key.source.as_str()).collect();
     let accounts: Vec<&str> = keys.iter().map(|key| key.account.as_str()).collect();
     let livemodes: Vec<bool> = keys.iter().map(|key| key.livemode.is_live()).collect();
     let ids: Vec<&str> = keys.iter().map(|key| key.event_id.as_str()).collect();
-    query(transaction, STANDING_EVENTS, &[&sources, &accounts, &livemodes, &ids]).await
+    let found = query(transaction, ROWS_OF_EVENTS, &[&sources, &accounts, &livemodes, &ids]).await?;
+    found.iter().map(|row| rows::column(row, "id")).collect()
 }
 
-async fn transactions(transaction: &Transaction<'_>, batch: &[Record]) -> Result<Vec<Row>, BooksError> {
-    let keys: BTreeSet<String> = batch
+/// Where these events stand.
+pub(crate) async fn events(
+    transaction: &Transaction<'_>,
+    event_rows: BTreeSet<i64>,
+) -> Result<HashMap<EventKey, StandingEvent>, BooksError> {
+    if event_rows.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let event_rows: Vec<i64> = event_rows.into_iter().collect();
+    let (found, mut movements) =
+        try_join(query(transaction, STANDING_EVENTS, &[&event_rows]), movements(transaction, &event_rows))
+            .await?;
+    found
         .iter()
-        .filter_map(|record| match &record.filing {
-            Filing::Event(_, Decision::Book(asserted)) => Some(asserted),
-            Filing::Event(_, Decision::Keep(_)) | Filing::Evidence { .. } => None,
+        .map(|row| {
+            let event_row = rows::column(row, "id")?;
+            let event = StandingEvent {
+                row: event_row,
+                fingerprint: rows::fingerprint(row)?,
+                status: rows::word(row, "status", Status::parse)?,
+                reason: rows::word_or_null(row, "reason", Reason::parse)?,
+                rank: rows::column(row, "rank")?,
+                movements: movements.remove(&event_row).unwrap_or_default(),
+            };
+            Ok((rows::event_key(row)?, event))
+        })
+        .collect()
+}
+
+/// The transactions that are there of all that these decisions would book.
+pub(crate) async fn transactions(
+    transaction: &Transaction<'_>,
+    decisions: impl Iterator<Item = &Decision>,
+) -> Result<HashMap<MovementKey, StandingTransaction>, BooksError> {
+    let keys: BTreeSet<String> = decisions
+        .filter_map(|decision| match decision {
+            Decision::Book(asserted) => Some(asserted),
+            Decision::Keep(_) => None,
         })
         .flatten()
         .map(|asserted| asserted.key().to_string())
         .collect();
     let keys: Vec<String> = keys.into_iter().collect();
-    query(transaction, STANDING_TRANSACTIONS, &[&keys]).await
+    let found = query(transaction, STANDING_TRANSACTIONS, &[&keys]).await?;
+    found
+        .iter()
+        .map(|row| {
+            let there = StandingTransaction { row: rows::column(row, "id")?, digest: rows::digest(row)? };
+            Ok((rows::movement_key(row)?, there))
+        })
+        .collect()
 }
 
-async fn movements(transaction: &Transaction<'_>, event_rows: Vec<i64>) -> Result<Movements, BooksError> {
+async fn movements(transaction: &Transaction<'_>, event_rows: &[i64]) -> Result<Movements, BooksError> {
     let mut movements = Movements::new();
-    if event_rows.is_empty() {
-        return Ok(movements);
-    }
     for row in query(transaction, STANDING_MOVEMENTS, &[&event_rows]).await? {
         movements.entry(rows::column(&row, "event_row")?).or_default().push(rows::movement_key(&row)?);
     }
@@ -145,21 +209,12 @@ async fn movements(transaction: &Transaction<'_>, event_rows: Vec<i64>) -> Resul
     Ok(movements)
 }
 
-fn standing_delivery(row: &Row, movements: &Movements) -> Result<StandingDelivery, BooksError> {
+fn standing_delivery(row: &Row, keys: &HashMap<i64, &EventKey>) -> Result<StandingDelivery, BooksError> {
     let Some(event_row) = rows::column::<Option<i64>>(row, "event_row")? else {
-        let reason = rows::word_or_null(row, "delivery_reason", Reason::parse)?;
-        return Ok(StandingDelivery { outcome: Outcome::Parked, reason, movements: Vec::new() });
+        return Ok(StandingDelivery::Evidence(rows::word_or_null(row, "reason", Reason::parse)?));
     };
-    let (outcome, reason) = rows::outcome(row)?;
-    let movements = movements.get(&event_row).cloned().unwrap_or_default();
-    Ok(StandingDelivery { outcome, reason, movements })
-}
-
-fn standing_event(row: &Row, movements: &Movements) -> Result<StandingEvent, BooksError> {
-    let event_row = rows::column(row, "id")?;
-    let (outcome, reason) = rows::outcome(row)?;
-    let movements = movements.get(&event_row).cloned().unwrap_or_default();
-    Ok(StandingEvent { row: event_row, fingerprint: rows::fingerprint(row)?, outcome, reason, movements })
+    let not_there = || BooksError::Incompatible("a delivery's event is not among the events".to_owned());
+    keys.get(&event_row).map(|&key| StandingDelivery::OfEvent(key.clone())).ok_or_else(not_there)
 }
 
 async fn query(

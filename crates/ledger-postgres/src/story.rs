@@ -10,15 +10,17 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
 
-use crate::reads::{EventSummary, event_summary, query};
+use crate::reads::{EventSummary, event_summary};
 use crate::rows::column;
+use crate::session::query;
 
 /// All that the books hold under one event id.
 #[derive(Debug, Serialize)]
 pub struct Story {
     /// The events of that id, the first first.
     pub events: Vec<EventStory>,
-    /// Messages of that id that belong to no event: undecodable ones, another content under the same id.
+    /// Messages of that id that belong to no event: undecodable ones, another content under the same id. A refused delivery
+    /// of an event is among the event's own.
     pub evidence: Vec<DeliveryRow>,
 }
 
@@ -32,8 +34,61 @@ pub struct EventStory {
     pub payload: Option<Box<RawValue>>,
     /// Every message that brought it, the first first.
     pub deliveries: Vec<DeliveryRow>,
+    /// What became of it after its first processing, step by step.
+    pub statuses: Vec<StatusRow>,
+    /// What operators asked for, the first first.
+    pub actions: Vec<ActionRow>,
     /// Every transaction that it asserts or contradicts.
     pub transactions: Vec<TransactionStory>,
+}
+
+/// What became of an event after its first processing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StatusRow {
+    /// From 1.
+    pub rank: i32,
+    /// `booked`, `ignored`, `parked` or `dismissed`.
+    pub status: String,
+    /// Why, where it was ignored or parked.
+    pub reason: Option<String>,
+    /// `delivery`, one that the gate accepted, or `action`, an operator's.
+    pub cause: String,
+    /// The action.
+    pub action: Option<i64>,
+    /// The trace of the delivery.
+    pub trace_id: Option<String>,
+    /// When the books took it.
+    pub recorded_at: Timestamp,
+}
+
+/// What an operator asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ActionRow {
+    /// Its number.
+    pub action: i64,
+    /// `release` or `dismiss`.
+    pub kind: String,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// Who: the login at the database.
+    pub operator: String,
+    /// When.
+    pub recorded_at: Timestamp,
+    /// What came of it; `None` until the processor carries it out.
+    pub effect: Option<EffectRow>,
+}
+
+/// What came of an operator's action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EffectRow {
+    /// Where its target stood then.
+    pub status: String,
+    /// Why, where it was ignored or parked.
+    pub reason: Option<String>,
+    /// The id of the event that it came to.
+    pub event_id: Option<String>,
+    /// When.
+    pub recorded_at: Timestamp,
 }
 
 /// A message.
@@ -43,9 +98,9 @@ pub struct DeliveryRow {
     pub instance: String,
     /// Its number there.
     pub sequence: u64,
-    /// `booked`, `hit`, `ignored` or `parked`.
+    /// `booked`, `hit`, `ignored`, `parked` or `refused`.
     pub outcome: String,
-    /// Why, where it was ignored or parked.
+    /// Why, where it was ignored, parked or refused.
     pub reason: Option<String>,
     /// Whether the cache was asked before it was sent.
     pub replay_checked: bool,
@@ -55,6 +110,9 @@ pub struct DeliveryRow {
     pub recorded_at: Timestamp,
     /// Its trace.
     pub trace_id: Option<String>,
+    /// What operators asked for, of a message that is evidence only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<ActionRow>,
 }
 
 /// A transaction, seen from an event.
@@ -88,11 +146,29 @@ pub struct EntryRow {
 }
 
 const EVENTS_OF_ID: &str = "-- events_of_id
-SELECT id, source, provider_account, livemode, event_id, event_type, object_id, outcome, reason, occurred_at,
-  recorded_at, trace_id, payload
+SELECT id, source, provider_account, livemode, event_id, event_type, object_id, object_amount, object_currency,
+  standing.status, standing.reason AS status_reason, standing.since, outcome, event.reason, occurred_at,
+  event.recorded_at, trace_id, payload
 FROM countersign.event
+JOIN countersign.event_standing AS standing ON standing.event_row = event.id
 WHERE event_id = $1
 ORDER BY id";
+
+const STATUSES_OF_EVENTS: &str = "-- statuses_of_events
+SELECT event_row, rank, status, reason, cause, action_id, trace_id, recorded_at
+FROM countersign.event_status
+WHERE event_row = ANY ($1::BIGINT[])
+ORDER BY event_row, rank";
+
+const ACTIONS: &str = "-- actions
+SELECT
+  action.id, action.event_row, action.delivery_row, action.kind, action.reason, action.operator, action.recorded_at,
+  effect.status, effect.reason AS effect_reason, event.event_id, effect.recorded_at AS effect_at
+FROM countersign.operator_action AS action
+LEFT JOIN countersign.operator_effect AS effect ON effect.action_id = action.id
+LEFT JOIN countersign.event ON event.id = effect.event_row
+WHERE action.event_row = ANY ($1::BIGINT[]) OR action.delivery_row = ANY ($2::BIGINT[])
+ORDER BY action.id";
 
 const DELIVERIES_OF_EVENTS: &str = "-- deliveries_of_events
 SELECT event_row, instance, sequence, outcome, reason, replay_checked, received_at, recorded_at, trace_id
@@ -101,7 +177,7 @@ WHERE event_row = ANY ($1::BIGINT[])
 ORDER BY id";
 
 const EVIDENCE_OF_ID: &str = "-- evidence_of_id
-SELECT instance, sequence, outcome, reason, replay_checked, received_at, recorded_at, trace_id
+SELECT id, instance, sequence, outcome, reason, replay_checked, received_at, recorded_at, trace_id
 FROM countersign.delivery
 WHERE event_id = $1 AND event_row IS NULL
 ORDER BY id";
@@ -126,6 +202,11 @@ pub(crate) async fn read(transaction: &Transaction<'_>, id: &EventId) -> Result<
     let event_rows = numbers(&events, "id")?;
     let deliveries = query(transaction, DELIVERIES_OF_EVENTS, &[&event_rows]).await?;
     let mut deliveries = grouped(&deliveries, "event_row", delivery)?;
+    let statuses = query(transaction, STATUSES_OF_EVENTS, &[&event_rows]).await?;
+    let mut statuses = grouped(&statuses, "event_row", status)?;
+    let actions = query(transaction, ACTIONS, &[&event_rows, &numbers(&evidence, "id")?]).await?;
+    let mut of_events = grouped(&actions, "event_row", action)?;
+    let mut of_evidence = grouped(&actions, "delivery_row", action)?;
     let links = query(transaction, TRANSACTIONS_OF_EVENTS, &[&event_rows]).await?;
     let entries = query(transaction, ENTRIES_OF_TRANSACTIONS, &[&numbers(&links, "id")?]).await?;
     let entries = grouped(&entries, "transaction_id", entry)?;
@@ -136,13 +217,19 @@ pub(crate) async fn read(transaction: &Transaction<'_>, id: &EventId) -> Result<
         Ok(EventStory {
             payload: RawValue::from_string(payload).ok(),
             deliveries: deliveries.remove(&event.row).unwrap_or_default(),
+            statuses: statuses.remove(&event.row).unwrap_or_default(),
+            actions: of_events.remove(&event.row).unwrap_or_default(),
             transactions: transactions.remove(&event.row).unwrap_or_default(),
             event,
         })
     });
+    let evidence = evidence.iter().map(|row| {
+        let actions = of_evidence.remove(&column::<i64>(row, "id")?).unwrap_or_default();
+        Ok(DeliveryRow { actions, ..delivery(row)? })
+    });
     Ok(Story {
         events: events.collect::<Result<_, BooksError>>()?,
-        evidence: evidence.iter().map(delivery).collect::<Result<_, _>>()?,
+        evidence: evidence.collect::<Result<_, BooksError>>()?,
     })
 }
 
@@ -150,6 +237,7 @@ fn numbers(rows: &[Row], name: &str) -> Result<Vec<i64>, BooksError> {
     rows.iter().map(|row| column(row, name)).collect()
 }
 
+/// By a column; the rows where it is NULL are left out.
 fn grouped<T>(
     rows: &[Row],
     name: &str,
@@ -157,9 +245,43 @@ fn grouped<T>(
 ) -> Result<BTreeMap<i64, Vec<T>>, BooksError> {
     let mut groups: BTreeMap<i64, Vec<T>> = BTreeMap::new();
     for row in rows {
-        groups.entry(column(row, name)?).or_default().push(convert(row)?);
+        if let Some(number) = column::<Option<i64>>(row, name)? {
+            groups.entry(number).or_default().push(convert(row)?);
+        }
     }
     Ok(groups)
+}
+
+fn status(row: &Row) -> Result<StatusRow, BooksError> {
+    Ok(StatusRow {
+        rank: column(row, "rank")?,
+        status: column(row, "status")?,
+        reason: column(row, "reason")?,
+        cause: column(row, "cause")?,
+        action: column(row, "action_id")?,
+        trace_id: column(row, "trace_id")?,
+        recorded_at: column(row, "recorded_at")?,
+    })
+}
+
+fn action(row: &Row) -> Result<ActionRow, BooksError> {
+    let effect = match column::<Option<String>>(row, "status")? {
+        None => None,
+        Some(status) => Some(EffectRow {
+            status,
+            reason: column(row, "effect_reason")?,
+            event_id: column(row, "event_id")?,
+            recorded_at: column(row, "effect_at")?,
+        }),
+    };
+    Ok(ActionRow {
+        action: column(row, "id")?,
+        kind: column(row, "kind")?,
+        reason: column(row, "reason")?,
+        operator: column(row, "operator")?,
+        recorded_at: column(row, "recorded_at")?,
+        effect,
+    })
 }
 
 fn delivery(row: &Row) -> Result<DeliveryRow, BooksError> {
@@ -172,6 +294,7 @@ fn delivery(row: &Row) -> Result<DeliveryRow, BooksError> {
         received_at: column(row, "received_at")?,
         recorded_at: column(row, "recorded_at")?,
         trace_id: column(row, "trace_id")?,
+        actions: Vec::new(),
     })
 }
 

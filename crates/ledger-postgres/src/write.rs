@@ -2,6 +2,7 @@
 
 mod deliveries;
 mod events;
+mod statuses;
 mod transactions;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,34 +18,32 @@ use crate::error::of_driver;
 use crate::plan::{EventRow, Plan, TransactionRow};
 use crate::rows;
 
+// A link that is there: the event contradicted the same transaction when it was processed before.
 const INSERT_LINKS: &str = "-- insert_links
 INSERT INTO countersign.event_transaction (event_row, transaction_id, role)
-SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[])";
+SELECT * FROM unnest($1::BIGINT[], $2::BIGINT[], $3::TEXT[])
+ON CONFLICT (event_row, transaction_id, role) DO NOTHING";
 
 const INSERT_ENTRIES: &str = "-- insert_entries
 INSERT INTO countersign.entry (transaction_id, leg, account_id, amount_minor, currency, livemode)
 SELECT * FROM unnest($1::BIGINT[], $2::SMALLINT[], $3::BIGINT[], $4::BIGINT[], $5::TEXT[], $6::BOOLEAN[])";
 
-/// Whether the rows went in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Written {
-    /// Every one; what the database can refuse, it has been asked.
-    Whole,
-    /// Another writer was faster with one of the keys: the plan was made from what is no longer true.
-    Raced,
-}
-
-/// Inserts all of it, in a transaction that the caller commits if it is `Whole` and rolls back if not.
+/// Inserts all of it, in a transaction that the caller commits. `None`: another writer was faster with one of the keys, the
+/// plan was made from what is no longer true, and the caller rolls back.
 pub(crate) async fn write(
     transaction: &Transaction<'_>,
     plan: &Plan<'_>,
     accounts: &HashMap<Account, i64>,
-) -> Result<Written, BooksError> {
-    let Some(events) = events::insert(transaction, plan).await? else { return Ok(Written::Raced) };
-    let Some(transactions) = transactions::insert(transaction, plan, &events).await? else {
-        return Ok(Written::Raced);
+) -> Result<Option<Inserted>, BooksError> {
+    let Some(events) = events::insert(transaction, plan).await? else { return Ok(None) };
+    let mut rows = Inserted { events, transactions: BTreeMap::new() };
+    if statuses::insert(transaction, plan, &rows).await? != plan.statuses.len() {
+        return Ok(None);
+    }
+    let Some(transactions) = transactions::insert(transaction, plan, &rows).await? else {
+        return Ok(None);
     };
-    let rows = Inserted { events, transactions };
+    rows.transactions = transactions;
     let (deliveries, (), ()) = try_join3(
         deliveries::insert(transaction, plan, &rows),
         insert_links(transaction, plan, &rows),
@@ -52,21 +51,22 @@ pub(crate) async fn write(
     )
     .await?;
     if deliveries != plan.deliveries.len() {
-        return Ok(Written::Raced);
+        return Ok(None);
     }
     // Deferred rules are asked before COMMIT: an error of the data must not look like a COMMIT of unknown outcome.
     transaction.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await.map_err(|error| of_driver(&error))?;
-    Ok(Written::Whole)
+    Ok(Some(rows))
 }
 
 /// The row numbers of what was inserted.
-struct Inserted {
+#[derive(Debug)]
+pub(crate) struct Inserted {
     events: BTreeMap<EventKey, i64>,
     transactions: BTreeMap<String, i64>,
 }
 
 impl Inserted {
-    fn event(&self, row: EventRow<'_>) -> Result<i64, BooksError> {
+    pub(crate) fn event(&self, row: EventRow<'_>) -> Result<i64, BooksError> {
         match row {
             EventRow::Standing(id) => Ok(id),
             EventRow::New(key) => self.events.get(key).copied().ok_or_else(not_returned),
@@ -99,7 +99,7 @@ async fn insert_links(
     let mut transactions = Vec::with_capacity(plan.links.len());
     let mut roles = Vec::with_capacity(plan.links.len());
     for link in &plan.links {
-        event_rows.push(inserted.event(EventRow::New(link.event))?);
+        event_rows.push(inserted.event(link.event)?);
         transactions.push(inserted.transaction(link.transaction)?);
         roles.push(link.role.as_str());
     }

@@ -74,6 +74,10 @@ text_id!(
     ObjectId, "object id", 255, "printable ASCII", |b| b.is_ascii_graphic()
 );
 text_id!(
+    /// The slug of a problem that a delivery was refused for: `signature-mismatch`.
+    ProblemSlug, "problem slug", 64, "a-z, 0-9, -", |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'
+);
+text_id!(
     /// A W3C trace id.
     TraceId, "trace id", 32, "0-9, a-f", |b| b.is_ascii_digit() || matches!(b, b'a'..=b'f')
 );

@@ -74,6 +74,12 @@ reasons! {
     UnknownType = "unknown-type" => Ignored,
     /// A type that we do not know, with an amount and a currency.
     UnknownMoney = "unknown-money" => Parked,
+    /// It is about an account connected to the source's own, and the configuration says to leave those out.
+    ConnectedAccount = "connected-account" => Ignored,
+    /// Older on arrival than its source allows: refused at the gate, possibly a replay.
+    EventTooOld = "event-too-old" => Parked,
+    /// Of a mode or an account that its source is not for: refused at the gate.
+    EventWrongMode = "event-wrong-mode" => Parked,
     /// An amount that is negative, overflows, is no whole number or does not convert exactly.
     AmountUnreadable = "amount-unreadable" => Parked,
     /// A currency that the books do not know.
@@ -92,6 +98,8 @@ reasons! {
     MovementConflict = "movement-conflict" => Parked,
     /// The id belongs to an event with another content.
     EventIdReused = "event-id-reused" => Parked,
+    /// An authentic body that is no event. It makes a delivery row, never an event.
+    PayloadInvalid = "payload-invalid" => Parked,
     /// The message does not decode.
     Undecodable = "undecodable" => Parked,
     /// The broker delivered it too often and put it aside.
@@ -103,6 +111,11 @@ reasons! {
 }
 
 impl Reason {
+    /// Whether the gate gave it, so that a delivery of the same event that the gate does accept takes over.
+    pub const fn is_of_gate(self) -> bool {
+        matches!(self, Self::EventTooOld | Self::EventWrongMode)
+    }
+
     /// The reason of that slug.
     pub fn parse(slug: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.as_str() == slug)

@@ -2,21 +2,34 @@
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use ledger::{
-    EventKey, EventType, MovementKey, ObjectId, Outcome, Provider, Reason, TraceId, Transaction, UnixMillis,
-};
-use wire::{Fingerprint, InstanceId, ReplayCheck, Sequence};
+use ledger::{EventKey, MovementKey, Outcome, Reason, Source, Status, TraceId, Transaction};
+use money::Amount;
+use wire::{ControlTotal, Event, Origin, Request};
 
 /// The books.
 pub trait Books: Send + Sync {
-    /// Records a batch in one database transaction, all or nothing; one answer per record, in order.
+    /// Records a batch of deliveries in one database transaction, all or nothing; one answer per record, in order.
     ///
     /// Recording the same delivery again, in whatever company, changes nothing and gives the same answer.
     fn record<'a>(&'a self, batch: &'a [Record]) -> BoxFuture<'a, Result<Vec<Recorded>, BooksError>>;
 
+    /// Records a control total; once, however often it comes.
+    fn count<'a>(&'a self, total: &'a ControlTotal) -> BoxFuture<'a, Result<(), BooksError>>;
+
+    /// Carries out what an operator has put down in the books, in one database transaction with its effect; once, however
+    /// often it is asked for. `None`: there is no such action, and nothing is done.
+    fn act<'a>(
+        &'a self,
+        request: Request,
+        assess: &'a Assess,
+    ) -> BoxFuture<'a, Result<Option<Acted>, BooksError>>;
+
     /// Commits a write that means nothing: whether the books can be written again after an outage.
     fn probe(&self) -> BoxFuture<'_, Result<(), BooksError>>;
 }
+
+/// What an event asserts, decided anew: what a release is booked by.
+pub type Assess = dyn Fn(Event) -> EventRecord + Send + Sync;
 
 /// Why a batch was not recorded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +45,7 @@ pub enum BooksError {
     Incompatible(String),
 }
 
-/// One message, decided.
+/// A delivery, decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// How it came.
@@ -41,59 +54,66 @@ pub struct Record {
     pub filing: Filing,
 }
 
-/// How a message came.
+/// How a delivery came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryRecord {
-    /// Who sent it.
-    pub instance: InstanceId,
-    /// Its number there; unique with `instance`.
-    pub sequence: Sequence,
-    /// When the ingress received it.
-    pub received_at: UnixMillis,
-    /// Whether the cache was asked.
-    pub replay_check: ReplayCheck,
+    /// Who sent it, as which message, and when it arrived there.
+    pub origin: Origin,
+    /// What the ingress made of it.
+    pub gate: Gate,
     /// The trace it belongs to.
     pub trace_id: Option<TraceId>,
+    /// The encoded message: the evidence of what becomes no event.
+    pub message: Bytes,
 }
 
-/// What a message is.
+/// What the ingress made of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// It accepted it.
+    Accepted,
+    /// It refused it; this is the evidence.
+    Refused,
+}
+
+/// What a delivery is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filing {
-    /// An event with the decision on it.
-    Event(EventRecord, Decision),
-    /// Evidence without an event: a message that does not decode, or that was delivered too often. It makes a delivery
-    /// row only, parked.
+    /// An event with the decision on it. One that the gate accepted takes over an event that stands parked for a reason
+    /// of the gate; one that the gate refused is kept if it is new, and changes nothing if it is not.
+    Event(EventRecord),
+    /// Evidence that makes no event: a message that does not decode or was delivered too often, another content under the
+    /// id of an event, a body that is none. It makes a delivery row only.
     Evidence {
-        /// What the headers say it is, as far as they say.
-        key: Option<EventKey>,
+        /// What is known of whose it is.
+        subject: Subject,
         /// Why it is no event.
         reason: Reason,
-        /// The bytes, as they were.
-        body: Bytes,
         /// What the broker says of its way (`x-death`), if it was dead-lettered.
         broker_history: Option<String>,
     },
 }
 
-/// An event.
+/// Whose evidence it is, as far as that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// An event's.
+    Event(EventKey),
+    /// A source's.
+    Source(Source),
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// An event, decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRecord {
-    /// Its identity.
-    pub key: EventKey,
-    /// The provider whose scheme its source speaks.
-    pub provider: Provider,
-    /// What happened.
-    pub event_type: EventType,
-    /// The object it shows.
-    pub object_id: Option<ObjectId>,
-    /// Its own creation.
-    pub occurred_at: UnixMillis,
-    /// Its content.
-    pub fingerprint: Fingerprint,
-    /// The version of the keep-list.
-    pub keep_list_version: u32,
-    /// The minimised event: JSON text.
-    pub payload: Bytes,
+    /// The event.
+    pub event: Event,
+    /// The amount that its object shows, whether or not it is booked: what is at stake while it is parked.
+    pub money: Option<Amount>,
+    /// What it alone decides.
+    pub decision: Decision,
 }
 
 /// What the event alone decides.
@@ -127,8 +147,23 @@ pub enum Settlement {
     Hit,
     /// This very message was recorded before.
     Again,
+    /// The event stood parked for a reason of the gate, and this delivery of it took over.
+    TookOver,
     /// The event's id belongs to another content; the message is kept as evidence.
     Reused,
     /// Evidence without an event.
     Evidence,
+}
+
+/// What carrying out an action did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acted {
+    /// The event that it was about; `None` for evidence that is none.
+    pub event: Option<Event>,
+    /// Where that stands now, by this action or before it.
+    pub status: Status,
+    /// Why, unless booked or dismissed.
+    pub reason: Option<Reason>,
+    /// Every movement that the event asserts and the books hold, in the order of their keys.
+    pub movements: Vec<MovementKey>,
 }

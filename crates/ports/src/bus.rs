@@ -9,7 +9,7 @@ use ledger::UnixMillis;
 
 /// The message bus.
 pub trait Bus: Send + Sync {
-    /// Publishes to `countersign.events`; `Ok` only when the broker has confirmed that it keeps the message.
+    /// Publishes a message; `Ok` only when the broker has confirmed that it keeps the message.
     fn publish(&self, message: Outgoing) -> BoxFuture<'_, Result<(), NotConfirmed>>;
 
     /// Starts consuming `queue` with at most `prefetch` unacknowledged messages.
@@ -73,6 +73,28 @@ impl Queue {
     }
 }
 
+/// Where messages are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Exchange {
+    /// `countersign.events`: what the processor consumes. Nobody else binds to it.
+    Events,
+    /// `countersign.booked`: what has been booked, for whoever binds to it.
+    Booked,
+}
+
+impl Exchange {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Events, Self::Booked];
+
+    /// Its name on the broker.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Events => "countersign.events",
+            Self::Booked => "countersign.booked",
+        }
+    }
+}
+
 /// A publish that is not a success. Whether the message arrived is not known; the consumer is idempotent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotConfirmed {
@@ -95,6 +117,8 @@ pub struct BusUnavailable(pub String);
 /// A message to publish. It is persistent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
+    /// Where to.
+    pub exchange: Exchange,
     /// `accepted.<source>.<type>`, …
     pub routing_key: String,
     /// Unique: `<instance>:<sequence>`.

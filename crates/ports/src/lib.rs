@@ -6,11 +6,12 @@ mod replay;
 mod trace;
 
 pub use books::{
-    Books, BooksError, Decision, DeliveryRecord, EventRecord, Filing, Record, Recorded, Settlement,
+    Acted, Assess, Books, BooksError, Decision, DeliveryRecord, EventRecord, Filing, Gate, Record, Recorded,
+    Settlement, Subject,
 };
 pub use bus::{
-    Bus, BusUnavailable, Delivery, DeliveryTag, Headers, Linger, NotConfirmed, Outgoing, Queue, Subscription,
-    header,
+    Bus, BusUnavailable, Delivery, DeliveryTag, Exchange, Headers, Linger, NotConfirmed, Outgoing, Queue,
+    Subscription, header,
 };
 pub use handle::{BoxFuture, Executor, Handle, Task};
 pub use replay::{

@@ -92,6 +92,8 @@ pub struct Held {
     pub record: ClaimRecord,
     /// The exact bytes it holds, for compare-and-set; the adapter's own.
     pub exact: Vec<u8>,
+    /// How long the record is kept, as its delivery asked.
+    pub retention_ms: i64,
 }
 
 /// How a held claim moves on.
@@ -154,6 +156,10 @@ impl Default for ClaimTimes {
     }
 }
 
+/// How far apart the clocks of two ingresses may be. Deliveries also read the clock before their claims reach the cache,
+/// in whatever order.
+const CLOCKS_APART_MAX_MS: i64 = 60_000;
+
 /// What the cache holds for one event. Adapters seal it; this is what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimRecord {
@@ -199,7 +205,8 @@ impl ClaimRecord {
             return Judgement::Answer(Claim::Reused);
         }
         // A claim that would hold for longer than any does was made by a clock that is far ahead.
-        let misdated = self.state == ClaimState::Claimed && self.until.since_ms(ask.now) > times.claimed_ms;
+        let longest_ms = times.claimed_ms.saturating_add(CLOCKS_APART_MAX_MS);
+        let misdated = self.state == ClaimState::Claimed && self.until.since_ms(ask.now) > longest_ms;
         if self.state == ClaimState::Released || ask.now >= self.until || misdated {
             let mut record = Self::claimed(ask, times);
             record.seen_fresh |= self.seen_fresh;
@@ -276,6 +283,14 @@ mod tests {
         let in_flight = Judgement::Answer(Claim::InFlight { retry_after_ms: 1 });
         assert_eq!(claimed.judge(&ask(9_999), TIMES), in_flight);
         assert!(matches!(claimed.judge(&ask(10_000), TIMES), Judgement::Free(_)));
+    }
+
+    #[test]
+    fn a_claim_is_respected_by_whoever_read_the_clock_a_little_earlier_or_has_a_slower_one() {
+        let claimed = record(ClaimState::Claimed, 70_000);
+        let in_flight = Judgement::Answer(Claim::InFlight { retry_after_ms: 70_000 });
+        assert_eq!(claimed.judge(&ask(0), TIMES), in_flight);
+        assert!(matches!(claimed.judge(&ask(-1), TIMES), Judgement::Free(_)));
     }
 
     #[test]

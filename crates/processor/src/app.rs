@@ -14,7 +14,7 @@ use runtime::Stop;
 use runtime::admin::{Admin, Readiness, Serving};
 use secrecy::ExposeSecret as _;
 
-use crate::{Booker, Config, Consumption, Metrics, Pace, Seams, consume};
+use crate::{Booker, Config, Consumption, Metrics, Pace, Policy, Sources, Teller, consume};
 
 /// The pause between attempts to reach books that are away at start.
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
@@ -57,14 +57,17 @@ impl App {
         let ended = match reach(&self.config, &self.handle, &stop).await {
             Ok(None) => Ok(()),
             Err(error) => Err(error),
-            Ok(Some(books)) => {
+            Ok(Some((books, sources))) => {
                 self.books.get_or_init(|| Arc::clone(&books));
-                let seams = Seams { books, replay: self.replay };
+                let announcing = Arc::<RabbitMq>::clone(&self.bus);
+                let metrics = self.metrics;
                 let consumption = Consumption {
-                    booker: Booker::new(seams, self.handle.clone(), self.config.patience, self.metrics),
-                    table: self.config.table,
+                    booker: Booker::new(books, self.handle.clone(), self.config.patience),
+                    teller: Teller::new(self.replay, announcing, self.handle.clone(), Arc::clone(&metrics)),
+                    policy: Arc::new(Policy { table: self.config.table, sources }),
                     handle: self.handle,
                     pace: self.config.pace,
+                    metrics,
                 };
                 let set_aside = Consumption { pace: Pace::one_at_a_time(), ..consumption.clone() };
                 let (bus, soft) = (self.bus.as_ref(), &stop.soft);
@@ -87,8 +90,13 @@ impl App {
     }
 }
 
-/// The books with the accounts of the chart, as soon as they can be reached; `None` when the stop comes first.
-async fn reach(config: &Config, handle: &Handle, stop: &Stop) -> anyhow::Result<Option<Arc<PostgresBooks>>> {
+/// The books with the accounts of the chart, and the sources that they agree on, as soon as they can be reached; `None`
+/// when the stop comes first.
+async fn reach(
+    config: &Config,
+    handle: &Handle,
+    stop: &Stop,
+) -> anyhow::Result<Option<(Arc<PostgresBooks>, Sources)>> {
     let settings = ledger_postgres::Settings {
         tls: config.database_tls.clone(),
         ..ledger_postgres::Settings::new(config.database_url.expose_secret())
@@ -98,10 +106,17 @@ async fn reach(config: &Config, handle: &Handle, stop: &Stop) -> anyhow::Result<
         let reached = async {
             let books = PostgresBooks::connect(&settings, handle.clone()).await?;
             books.ensure_accounts(&accounts).await?;
-            Ok(books)
+            let known = books.ensure_sources(&config.sources.identities()).await?;
+            Ok((books, known))
         };
         match reached.await {
-            Ok(books) => return Ok(Some(Arc::new(books))),
+            Ok((books, known)) => {
+                let (sources, disagreements) = config.sources.clone().agreed(&known);
+                for disagreement in disagreements {
+                    tracing::error!(%disagreement, "A source is another one than before: its events are parked");
+                }
+                return Ok(Some((Arc::new(books), sources)));
+            }
             Err(BooksError::Unavailable(why)) => tracing::warn!(why, "The books cannot be reached yet"),
             Err(unusable) => return Err(unusable).context("open the books"),
         }

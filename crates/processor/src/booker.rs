@@ -1,20 +1,20 @@
-//! Recording a batch, whatever it takes: halved when the books refuse it, in place again when they are away.
+//! Recording, counting and acting, whatever it takes: halved when the books refuse a batch, in place again when they are
+//! away.
 
 use core::fmt;
+use core::panic::AssertUnwindSafe;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use futures_util::future::{Either, join_all, select};
-use ledger::{Outcome, Reason};
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, select};
+use ledger::Reason;
 use ports::{
-    Books, BooksError, ClaimState, Decision, Filing, Handle, Record, Recorded, Replay, Settled, Settlement,
-    StoredResult,
+    Acted, Assess, Books, BooksError, BoxFuture, Decision, Filing, Gate, Handle, Record, Recorded, Subject,
 };
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
-
-use crate::Metrics;
+use wire::{ControlTotal, Request};
 
 /// How patient the booker is with books that are away.
 #[derive(Debug, Clone, Copy)]
@@ -51,28 +51,33 @@ pub enum Outage {
     Unusable(String),
 }
 
-/// The seams that a booker acts through.
-#[derive(Clone)]
-pub struct Seams {
-    /// Where records go.
-    pub books: Arc<dyn Books>,
-    /// Who is told.
-    pub replay: Arc<dyn Replay>,
+/// Why the books do not take what they are given, and never will.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// They say so.
+    #[error("{0}")]
+    Refused(String),
+    /// A bug of ours.
+    #[error("recording it panicked")]
+    Panicked,
 }
 
-/// Records batches and tells the cache.
+impl Refusal {
+    /// What its message is parked for.
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Refused(_) => Reason::RefusedByBooks,
+            Self::Panicked => Reason::ProcessingPanicked,
+        }
+    }
+}
+
+/// Brings messages into the books.
 #[derive(Clone)]
 pub struct Booker {
-    seams: Seams,
+    books: Arc<dyn Books>,
     handle: Handle,
     patience: Patience,
-    metrics: Arc<Metrics>,
-}
-
-impl fmt::Debug for Seams {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Seams")
-    }
 }
 
 impl fmt::Debug for Booker {
@@ -82,9 +87,9 @@ impl fmt::Debug for Booker {
 }
 
 impl Booker {
-    /// On these seams.
-    pub fn new(seams: Seams, handle: Handle, patience: Patience, metrics: Arc<Metrics>) -> Self {
-        Self { seams, handle, patience, metrics }
+    /// For these books.
+    pub fn new(books: Arc<dyn Books>, handle: Handle, patience: Patience) -> Self {
+        Self { books, handle, patience }
     }
 
     /// Records every one of `records`; returns only when all are committed, or with an outage.
@@ -96,18 +101,19 @@ impl Booker {
         let mut recorded = Vec::with_capacity(records.len());
         let mut parts = VecDeque::from([records]);
         while let Some(mut part) = parts.pop_front() {
-            match self.in_place(&part, stop).await? {
+            match self.in_place("deliveries", || self.books.record(&part), stop).await? {
                 Ok(results) => recorded.extend(results),
                 Err(refusal) if part.len() > 1 => {
-                    tracing::warn!(messages = part.len(), refusal, "The books refuse a batch: halving it");
+                    tracing::warn!(messages = part.len(), %refusal, "The books refuse a batch: halving it");
                     let rest = part.split_off(part.len().div_ceil(2));
                     parts.push_front(rest);
                     parts.push_front(part);
                 }
                 Err(refusal) => {
-                    let lesser =
-                        part.pop().and_then(lesser).ok_or_else(|| Outage::Unusable(refusal.clone()))?;
-                    tracing::error!(instance = %lesser.delivery.instance, sequence = %lesser.delivery.sequence, refusal,
+                    let lesser = part.pop().and_then(|record| lesser(record, refusal.reason()));
+                    let lesser = lesser.ok_or_else(|| Outage::Unusable(refusal.to_string()))?;
+                    let origin = lesser.delivery.origin;
+                    tracing::error!(instance = %origin.instance, sequence = %origin.sequence, %refusal,
                         "The books refuse a message: parking it");
                     parts.push_front(vec![lesser]);
                 }
@@ -116,29 +122,47 @@ impl Booker {
         Ok(recorded)
     }
 
-    /// Tries the same batch until the books answer: `Ok(Err(_))` is a refusal.
-    async fn in_place(
+    /// Records a control total.
+    pub async fn count(
         &self,
-        batch: &[Record],
+        total: &ControlTotal,
         stop: &CancellationToken,
-    ) -> Result<Result<Vec<Recorded>, String>, Outage> {
+    ) -> Result<Result<(), Refusal>, Outage> {
+        self.in_place("a control total", || self.books.count(total), stop).await
+    }
+
+    /// Carries out an operator's action, if there is such a one.
+    pub async fn act(
+        &self,
+        request: Request,
+        assess: &Assess,
+        stop: &CancellationToken,
+    ) -> Result<Result<Option<Acted>, Refusal>, Outage> {
+        self.in_place("an action", || self.books.act(request, assess), stop).await
+    }
+
+    /// Tries the same again until the books answer: `Ok(Err(_))` is a refusal.
+    async fn in_place<'a, T>(
+        &self,
+        what: &'static str,
+        attempt: impl Fn() -> BoxFuture<'a, Result<T, BooksError>>,
+        stop: &CancellationToken,
+    ) -> Result<Result<T, Refusal>, Outage> {
         let since = self.handle.monotonic();
         let mut pause = self.patience.pause_min;
         loop {
-            let unavailable = match self.seams.books.record(batch).await {
-                Ok(recorded) => return Ok(Ok(recorded)),
-                Err(BooksError::Refused(refusal)) => return Ok(Err(refusal)),
+            let answer = AssertUnwindSafe(attempt()).catch_unwind().await;
+            let unavailable = match answer {
+                Ok(Ok(done)) => return Ok(Ok(done)),
+                Ok(Err(BooksError::Refused(refusal))) => return Ok(Err(Refusal::Refused(refusal))),
+                Err(_panic) => return Ok(Err(Refusal::Panicked)),
                 // A person has to look. Meanwhile messages are not given back, to be delivered again until they are dead.
-                Err(BooksError::Incompatible(why)) => {
-                    tracing::error!(messages = batch.len(), why, "The books are of another version: waiting");
+                Ok(Err(BooksError::Incompatible(why))) => {
+                    tracing::error!(what, why, "The books are of another version: waiting");
                     why
                 }
-                Err(BooksError::Unavailable(why)) => {
-                    tracing::warn!(
-                        messages = batch.len(),
-                        why,
-                        "The books are away: trying the same batch again"
-                    );
+                Ok(Err(BooksError::Unavailable(why))) => {
+                    tracing::warn!(what, why, "The books are away: trying the same again");
                     why
                 }
             };
@@ -153,7 +177,7 @@ impl Booker {
     /// Waits until a write commits, or the stop: `None`.
     pub async fn recovered(&self, stop: &CancellationToken) -> Option<()> {
         let mut pause = self.patience.pause_min;
-        while let Err(error) = self.seams.books.probe().await {
+        while let Err(error) = self.books.probe().await {
             tracing::warn!(%error, "The books cannot be written yet");
             self.pause(pause, stop).await?;
             pause = pause.saturating_mul(2).min(self.patience.pause_max);
@@ -171,107 +195,28 @@ impl Booker {
             Either::Right(_) => None,
         }
     }
-
-    /// After COMMIT: says in the log and to the cache what became of each message. Best effort.
-    pub async fn tell(&self, told: Vec<(Record, Recorded)>) {
-        let now = self.handle.now();
-        let mut settled = Vec::new();
-        for (record, recorded) in told {
-            self.metrics.recorded(&recorded, now.since_ms(record.delivery.received_at));
-            log(&record, &recorded);
-            let Filing::Event(event, _) = record.filing else { continue };
-            let Some(provider) = provider::by_name(event.provider.as_str()) else { continue };
-            if !speaks_of_the_event(&recorded) {
-                continue;
-            }
-            let state = match recorded.outcome {
-                Outcome::Booked | Outcome::Ignored => ClaimState::Booked,
-                Outcome::Parked => ClaimState::Parked,
-            };
-            let answer = Settled {
-                state,
-                fingerprint: event.fingerprint,
-                result: result(&recorded),
-                now,
-                retention_ms: provider.retry_horizon_ms(),
-            };
-            settled.push((event.key, answer));
-        }
-        let answers = settled.iter().map(|(key, answer)| self.seams.replay.settle(key, answer.clone()));
-        let failed = join_all(answers).await.into_iter().filter_map(Result::err).collect::<Vec<_>>();
-        if let Some(unavailable) = failed.first() {
-            self.metrics.untold(failed.len());
-            tracing::warn!(events = failed.len(), %unavailable, "The cache was not told");
-        }
-    }
 }
 
-/// Whether an answer of the books is about the event that has the id, which is what the cache speaks of. A message that
-/// was kept as mere evidence says nothing about it, neither the first time nor when it is delivered again.
-fn speaks_of_the_event(recorded: &Recorded) -> bool {
-    match recorded.settlement {
-        Settlement::New | Settlement::Hit => true,
-        Settlement::Again => !matches!(
-            recorded.reason,
-            Some(Reason::EventIdReused | Reason::Undecodable | Reason::DeadLettered | Reason::RefusedByBooks)
-        ),
-        Settlement::Reused | Settlement::Evidence => false,
-    }
-}
-
-/// The next lesser form of a record that the books refuse: the event parked, then the mere evidence, then nothing.
-fn lesser(record: Record) -> Option<Record> {
-    let Record { delivery, filing } = record;
+/// The next lesser form of a record that the books refuse: the event parked, then the mere evidence, then nothing. The
+/// evidence is parked also where the gate refused the delivery: a person has to look.
+fn lesser(record: Record, reason: Reason) -> Option<Record> {
+    let Record { mut delivery, filing } = record;
     let filing = match filing {
-        Filing::Event(event, Decision::Keep(Reason::RefusedByBooks)) => Filing::Evidence {
-            key: Some(event.key),
-            reason: Reason::RefusedByBooks,
-            body: event.payload,
-            broker_history: None,
-        },
-        Filing::Event(event, Decision::Book(_) | Decision::Keep(_)) => {
-            Filing::Event(event, Decision::Keep(Reason::RefusedByBooks))
+        Filing::Event(mut event) if delivery.gate == Gate::Accepted && !is_lesser(&event.decision) => {
+            event.decision = Decision::Keep(reason);
+            // It may be the money that is refused.
+            event.money = None;
+            Filing::Event(event)
+        }
+        Filing::Event(event) => {
+            delivery.gate = Gate::Accepted;
+            Filing::Evidence { subject: Subject::Event(event.event.key), reason, broker_history: None }
         }
         Filing::Evidence { .. } => return None,
     };
     Some(Record { delivery, filing })
 }
 
-/// What a replay of the event is answered with.
-fn result(recorded: &Recorded) -> StoredResult {
-    let movements: Vec<String> = recorded.movements.iter().map(ToString::to_string).collect();
-    let reason = recorded.reason.map(Reason::as_str);
-    let result = match reason {
-        None => json!({ "outcome": recorded.outcome.as_str(), "movements": movements }),
-        Some(reason) => json!({ "outcome": recorded.outcome.as_str(), "reason": reason }),
-    };
-    StoredResult(result.to_string())
-}
-
-/// One line for each message.
-fn log(record: &Record, recorded: &Recorded) {
-    let trace_id = record.delivery.trace_id.as_ref().map(ledger::TraceId::as_str);
-    let (event_id, event_type) = match &record.filing {
-        Filing::Event(event, _) => (Some(&event.key.event_id), Some(event.event_type.as_str())),
-        Filing::Evidence { key, .. } => (key.as_ref().map(|key| &key.event_id), None),
-    };
-    let event_id = event_id.map(ledger::EventId::as_str);
-    let (outcome, settlement) = (recorded.outcome.as_str(), recorded.settlement);
-    match recorded.reason.filter(|reason| reason.outcome() == Outcome::Parked) {
-        Some(reason) => {
-            tracing::warn!(
-                event_id,
-                event_type,
-                trace_id,
-                outcome,
-                ?settlement,
-                reason = reason.as_str(),
-                "Parked an event"
-            );
-        }
-        None => {
-            let reason = recorded.reason.map(Reason::as_str);
-            tracing::info!(event_id, event_type, trace_id, outcome, ?settlement, reason, "Recorded an event");
-        }
-    }
+const fn is_lesser(decision: &Decision) -> bool {
+    matches!(decision, Decision::Keep(Reason::RefusedByBooks | Reason::ProcessingPanicked))
 }

@@ -1,13 +1,13 @@
 //! The loop: receive, decide, record, acknowledge after COMMIT, tell.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use futures_util::future::{Either, select};
-use ledger::PostingTable;
 use ports::{Bus, BusUnavailable, Delivery, Handle, Linger, Queue, Subscription};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Booker, Outage, decide};
+use crate::{Booker, Metrics, Outage, Policy, Teller};
 
 /// How fast messages are taken.
 #[derive(Debug, Clone, Copy)]
@@ -35,12 +35,16 @@ impl Default for Pace {
 pub struct Consumption {
     /// Where records go.
     pub booker: Booker,
-    /// How movements are posted.
-    pub table: PostingTable,
+    /// Who is told afterwards.
+    pub teller: Teller,
+    /// What events are decided by.
+    pub policy: Arc<Policy>,
     /// Clock and timers.
     pub handle: Handle,
     /// How fast.
     pub pace: Pace,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Pace {
@@ -92,7 +96,8 @@ pub async fn consume(
 }
 
 impl Consumption {
-    /// Works off a subscription until it ends. Prefetch starts at 1 and doubles with every batch that committed whole.
+    /// Works off a subscription until it ends. Prefetch starts at 1 and doubles with every
+    /// batch of new messages that committed whole.
     async fn drain(
         &self,
         queue: Queue,
@@ -128,16 +133,16 @@ impl Consumption {
         stop: &CancellationToken,
     ) -> Result<(), End> {
         let Some(last) = batch.last().map(|delivery| delivery.tag) else { return Ok(()) };
-        let now = self.handle.now();
-        let records: Vec<_> =
-            batch.iter().map(|delivery| decide(delivery, queue, &self.table, now)).collect();
-        let recorded = self.booker.record(records.clone(), stop).await.map_err(End::Outage)?;
-        if *prefetch < self.pace.prefetch_max {
+        let news = self.commit(queue, &batch, stop).await.map_err(End::Outage)?;
+        // Whatever is in hand when a process crashes has one delivery more behind it. So the hand grows only over what is
+        // new: what came back is worked off one by one first, and no crash loop can wear out what waits behind it.
+        let all_new = batch.iter().all(|delivery| !delivery.redelivered);
+        if all_new && *prefetch < self.pace.prefetch_max {
             *prefetch = prefetch.saturating_mul(2).min(self.pace.prefetch_max);
             subscription.widen(*prefetch).await.map_err(End::Lost)?;
         }
         let acknowledged = subscription.ack_through(last).await;
-        self.booker.tell(records.into_iter().zip(recorded).collect()).await;
+        self.teller.tell(&news).await;
         acknowledged.map_err(End::Lost)
     }
 }

@@ -2,14 +2,25 @@
 
 mod app;
 mod booker;
+mod commit;
 mod config;
 mod consume;
 mod decide;
+mod evidence;
+mod log;
 mod metrics;
+mod news;
+mod policy;
+mod sources;
+mod teller;
 
 pub use app::App;
-pub use booker::{Booker, Outage, Patience, Seams};
+pub use booker::{Booker, Outage, Patience, Refusal};
 pub use config::Config;
 pub use consume::{Consumption, Pace, consume};
-pub use decide::decide;
+pub use decide::{Work, decide};
 pub use metrics::Metrics;
+pub use news::News;
+pub use policy::Policy;
+pub use sources::{Connected, Disagreement, SourceTerms, Sources, Unsettled};
+pub use teller::Teller;

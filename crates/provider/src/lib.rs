@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use ledger::{EventId, EventType, Livemode, Movement, ObjectId, ProviderAccount, Reason, UnixMillis};
+use money::Amount;
 use signature::{Scheme, Verified};
 use wire::Fingerprint;
 
@@ -25,15 +26,18 @@ pub trait Provider: Send + Sync {
     /// How long it retries a delivery: nothing about an event need be remembered for longer, in milliseconds.
     fn retry_horizon_ms(&self) -> i64;
 
+    /// Whether it holds every later delivery back until this one is answered with success: then nothing that it could repair
+    /// by no retry may be refused, or it would dam up everything behind it.
+    fn retries_in_order(&self) -> bool;
+
     /// The events of a delivery, minimised, in their order; at least one.
-    /// `own_account` is the account of the source: that of an event which names none. `received_at` is when the delivery
-    /// arrived: when an event was made that does not say so.
-    fn events(
-        &self,
-        delivery: &Verified<'_>,
-        own_account: &ProviderAccount,
-        received_at: UnixMillis,
-    ) -> Result<Vec<Event>, Unreadable>;
+    fn events(&self, delivery: &Verified<'_>, arrival: &Arrival<'_>) -> Result<Vec<Event>, Unreadable>;
+
+    /// Whether its events say themselves whether they are of real money. Of those that do not, the source must say it.
+    fn names_livemode(&self) -> bool;
+
+    /// The amount that the event's object shows, if that can be read: what is at stake, whether or not it has moved.
+    fn money(&self, payload: &[u8]) -> Option<Amount>;
 
     /// What an event asserts.
     fn assess(&self, event: &EventView<'_>) -> Assessment;
@@ -46,6 +50,17 @@ pub fn by_name(name: &str) -> Option<&'static dyn Provider> {
         "telegram" => Some(&Telegram),
         _ => None,
     }
+}
+
+/// What a delivery itself may leave unsaid.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// The account of its source: that of an event which names none.
+    pub own_account: &'a ProviderAccount,
+    /// The mode of its source: that of an event which names none.
+    pub livemode: Livemode,
+    /// When it arrived: when an event was made that does not say so.
+    pub received_at: UnixMillis,
 }
 
 /// An event of a delivery, minimised.

@@ -40,7 +40,6 @@ pub struct RedisReplay {
     seal: Seal,
     budget: Duration,
     times: ClaimTimes,
-    retention_ms: i64,
     probe_key: String,
 }
 
@@ -87,7 +86,6 @@ impl RedisReplay {
             seal: Seal::new(&derived(secret, "countersign replay sealing v1")),
             budget: settings.budget,
             times: settings.times,
-            retention_ms: settings.retention_ms,
             probe_key: format!("{}ready", settings.key_prefix),
         })
     }
@@ -106,15 +104,15 @@ impl RedisReplay {
     async fn claimed(&self, key: &EventKey, ask: Ask) -> Result<Claim, ReplayUnavailable> {
         let name = self.names.name(key);
         let mut redis = self.connection().await?;
-        let mut mine = self.held(&name, ClaimRecord::claimed(&ask, self.times));
+        let mut mine = self.held(&name, ClaimRecord::claimed(&ask, self.times), ask.retention_ms);
         let stored = self.commands.store_if_absent(&mut redis, &name, &mine.exact, ask.retention_ms).await;
         let mut present = stored.map_err(|error| refused(&error))?;
         for _ in 0..LOOKS_MAX {
             let Some(old) = present else { return Ok(Claim::Taken(mine)) };
             // What does not open is nobody's claim: forged, copied from another key, or from another secret.
             mine = match self.seal.open(&name, old.bytes()).map(|record| record.judge(&ask, self.times)) {
-                None => self.held(&name, ClaimRecord::claimed(&ask, self.times)),
-                Some(Judgement::Free(record)) => self.held(&name, record),
+                None => self.held(&name, ClaimRecord::claimed(&ask, self.times), ask.retention_ms),
+                Some(Judgement::Free(record)) => self.held(&name, record, ask.retention_ms),
                 Some(Judgement::Answer(answer)) => return Ok(answer),
             };
             let taken = self.commands.take(&mut redis, &name, &old, &mine.exact, ask.retention_ms).await;
@@ -135,8 +133,8 @@ impl RedisReplay {
     ) -> Result<bool, ReplayUnavailable> {
         let name = self.names.name(key);
         let mut redis = self.connection().await?;
-        let next = held.record.promoted(to, now, self.times, self.retention_ms);
-        let value = self.held(&name, next).exact;
+        let next = held.record.promoted(to, now, self.times, held.retention_ms);
+        let value = self.sealed(&name, &next);
         let replaced = self.commands.replace(&mut redis, &name, &held.exact, &value).await;
         replaced.map_err(|error| refused(&error))
     }
@@ -145,15 +143,17 @@ impl RedisReplay {
         let name = self.names.name(key);
         let mut redis = self.connection().await?;
         let ttl_ms = settled.retention_ms;
-        let value = self.held(&name, settled.into_record()).exact;
+        let value = self.sealed(&name, &settled.into_record());
         let stored = self.commands.store(&mut redis, &name, &value, ttl_ms).await;
         stored.map_err(|error| refused(&error))
     }
 
-    /// The record and its sealed bytes.
-    fn held(&self, name: &str, record: ClaimRecord) -> Held {
-        let exact = self.seal.seal(name, self.handle.random(), &record);
-        Held { record, exact }
+    fn held(&self, name: &str, record: ClaimRecord, retention_ms: i64) -> Held {
+        Held { exact: self.sealed(name, &record), record, retention_ms }
+    }
+
+    fn sealed(&self, name: &str, record: &ClaimRecord) -> Vec<u8> {
+        self.seal.seal(name, self.handle.random(), record)
     }
 
     async fn connection(&self) -> Result<Connection, ReplayUnavailable> {

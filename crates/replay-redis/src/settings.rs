@@ -29,8 +29,6 @@ pub struct Settings {
     pub budget: Duration,
     /// How long states hold.
     pub times: ClaimTimes,
-    /// How long a promotion to `parked` holds: the longest retention that any claim asks for.
-    pub retention_ms: i64,
     /// Connections at once; at least one.
     pub connections_max: usize,
     /// Failures in a row after which Redis is left alone; at least one.
@@ -50,7 +48,6 @@ impl Settings {
             secret,
             budget: Duration::from_millis(50),
             times: ClaimTimes::default(),
-            retention_ms: 72 * 3_600_000,
             connections_max: 16,
             failures_max: 5,
             pause: Duration::from_secs(1),

@@ -48,8 +48,20 @@ pub struct Source {
     pub secrets: Vec<SecretRef>,
     /// The provider account of events that name none.
     pub own_account: String,
-    /// The only livemode that its events may have, `live` or `test`; `None` takes both.
+    /// The only livemode that its events may have, `live` or `test`, and that of events which name none; `None` takes both.
     pub livemode: Option<String>,
+    /// The accounts besides its own that its events may be about; `None` takes any.
+    pub accounts: Option<Vec<String>>,
+    /// Seconds that an event may be old on arrival.
+    pub event_age_max_s: u64,
+    /// What becomes of one that is older: `reject`, `park` or `accept`; `None` is the provider's own.
+    pub too_old: Option<String>,
+    /// What becomes of events about other accounts: `book` or `ignore`; `None` is `book`.
+    pub connected: Option<String>,
+    /// The source that settles the money which this one only announces.
+    pub settles_with: Option<String>,
+    /// What a question before a payment is answered: `approve` or `leave`; `None` is `leave`.
+    pub checkout: Option<String>,
     /// Seconds that a signature may be old; `None` is the scheme's own.
     pub signature_past_s: Option<u64>,
     /// Seconds that a signature may be ahead; `None` is the scheme's own.
@@ -129,6 +141,12 @@ pub fn sources(document: &mut Document) -> Vec<Source> {
                 secrets: s.secret_refs("secrets"),
                 own_account: s.text("own_account").unwrap_or_default(),
                 livemode: s.text("livemode"),
+                accounts: s.names().iter().any(|key| key == "accounts").then(|| s.parsed_list("accounts")),
+                event_age_max_s: s.integer("event_age_max_s", 300, 0..=30 * 86_400),
+                too_old: s.text("too_old"),
+                connected: s.text("connected"),
+                settles_with: s.text("settles_with"),
+                checkout: s.text("checkout"),
                 signature_past_s: s.integer_optional("signature_past_s", 0..=86_400),
                 signature_future_s: s.integer_optional("signature_future_s", 0..=86_400),
             }));
@@ -150,6 +168,52 @@ mod tests {
         document.section("processor", |s| database_url(s, "database_url"));
         postgres_tls(&mut document);
         document.finish().map_or_else(|problems| problems.0, |()| Vec::new())
+    }
+
+    fn one_source(lines: &str) -> (Source, Vec<String>) {
+        let text = format!("[sources.stripe]\nsecrets = \"env:S\"\n{lines}");
+        let mut document = Document::parse(&text, Path::new("/nowhere"), core::iter::empty()).unwrap();
+        let source = sources(&mut document).pop().unwrap();
+        (source, document.finish().map_or_else(|problems| problems.0, |()| Vec::new()))
+    }
+
+    #[test]
+    fn a_source_is_read_with_its_pins_and_policies_and_has_defaults_for_them() {
+        let (source, problems) = one_source("");
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!((source.accounts, source.event_age_max_s), (None, 300));
+        assert_eq!(
+            (source.too_old, source.connected, source.settles_with, source.checkout),
+            (None, None, None, None)
+        );
+        let (source, problems) = one_source(
+            "accounts = [\"acct_2\"]\nevent_age_max_s = 0\ntoo_old = \"park\"\nconnected = \"ignore\"\n\
+             settles_with = \"bank\"\ncheckout = \"approve\"",
+        );
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!((source.accounts, source.event_age_max_s), (Some(vec!["acct_2".to_owned()]), 0));
+        let words = [source.too_old, source.connected, source.settles_with, source.checkout];
+        assert_eq!(words.map(Option::unwrap), ["park", "ignore", "bank", "approve"]);
+        assert_eq!(one_source("accounts = []").0.accounts, Some(vec![]));
+    }
+
+    #[test]
+    fn a_pin_or_policy_of_another_kind_is_a_problem_with_its_key() {
+        for line in [
+            "accounts = \"acct_2\"",
+            "accounts = [2]",
+            "event_age_max_s = -1",
+            "event_age_max_s = \"300\"",
+            "too_old = 1",
+            "checkout = true",
+        ] {
+            let (_, problems) = one_source(line);
+            let key = line.split(' ').next().unwrap();
+            assert!(
+                problems.len() == 1 && problems[0].starts_with(&format!("sources.stripe.{key}: ")),
+                "{problems:?}"
+            );
+        }
     }
 
     #[test]

@@ -11,3 +11,4 @@ pub mod memory;
 pub mod servers;
 pub mod simulation;
 pub mod stripe;
+pub mod telegram;

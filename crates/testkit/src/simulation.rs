@@ -1,6 +1,8 @@
 //! A seeded executor with virtual time behind `ports::Handle`: the services' own logic runs on it unchanged, and the
 //! same seed gives the same history.
 
+mod process;
+
 use core::fmt;
 use core::future::Future;
 use core::pin::pin;
@@ -13,11 +15,17 @@ use std::task::Wake;
 use ledger::UnixMillis;
 use ports::{BoxFuture, Executor, Handle};
 
+pub use process::Process;
+use process::{Life, Turn};
+
 /// The wall clock when a simulation begins.
 pub const STARTED_AT: UnixMillis = UnixMillis(1_795_000_000_000);
 
 /// The task that `run` was called with.
 const ROOT: u64 = 0;
+
+/// The process of whatever belongs to none: it never ends.
+const NO_PROCESS: u64 = 0;
 
 /// One simulated world: its tasks, its timers, its randomness.
 #[derive(Clone)]
@@ -32,8 +40,17 @@ struct State {
     elapsed: Duration,
     random: u64,
     next_id: u64,
-    tasks: BTreeMap<u64, BoxFuture<'static, ()>>,
+    tasks: BTreeMap<u64, Slot>,
     timers: BTreeMap<(Duration, u64), Waker>,
+    /// Those that have begun and not ended.
+    processes: BTreeMap<u64, Life>,
+}
+
+/// A task that waits for its turn.
+struct Slot {
+    process: u64,
+    future: BoxFuture<'static, ()>,
+    waker: Waker,
 }
 
 impl fmt::Debug for Simulation {
@@ -52,6 +69,7 @@ impl Simulation {
             next_id: ROOT + 1,
             tasks: BTreeMap::new(),
             timers: BTreeMap::new(),
+            processes: BTreeMap::new(),
         };
         Self(Arc::new(World { state: Mutex::new(state), ready: Mutex::default() }))
     }
@@ -65,31 +83,63 @@ impl Simulation {
     /// only when nothing can run. Panics when nothing ever can again.
     pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
+        let root = self.0.waker(ROOT);
         self.0.wake(ROOT);
         loop {
             let Some(id) = self.pick() else {
                 self.pass_time();
                 continue;
             };
-            let waker = Waker::from(Arc::new(TaskWaker { id, world: Arc::clone(&self.0) }));
-            let mut context = Context::from_waker(&waker);
-            if id == ROOT {
-                if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
-                    // What still waits ends with the world; it holds the world, and would keep it for ever.
-                    let unfinished = core::mem::take(&mut self.0.state().tasks);
-                    drop(unfinished);
-                    return value;
-                }
+            if id != ROOT {
+                self.turn(id);
                 continue;
             }
-            // The task is taken out while it is polled: it may spawn others.
-            let task = self.0.state().tasks.remove(&id);
-            if let Some(mut task) = task
-                && task.as_mut().poll(&mut context).is_pending()
-            {
-                self.0.state().tasks.insert(id, task);
+            if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&root)) {
+                // What still waits ends with the world; it holds the world, and would keep it for ever.
+                let unfinished = core::mem::take(&mut self.0.state().tasks);
+                drop(unfinished);
+                return value;
             }
         }
+    }
+
+    /// Gives a task its turn, unless its process has come to its end or stands still.
+    fn turn(&self, id: u64) {
+        let mut state = self.0.state();
+        // It is taken out while it is polled: it may spawn others.
+        let Some(mut slot) = state.tasks.remove(&id) else { return };
+        match state.processes.get_mut(&slot.process).map_or(Turn::Taken, |life| life.turn(id)) {
+            Turn::Taken => {}
+            Turn::Held => {
+                state.tasks.insert(id, slot);
+                return;
+            }
+            Turn::Last => {
+                drop(state);
+                self.end(slot.process);
+                return;
+            }
+        }
+        drop(state);
+        let pending = slot.future.as_mut().poll(&mut Context::from_waker(&slot.waker)).is_pending();
+        if pending {
+            let mut state = self.0.state();
+            if slot.process == NO_PROCESS || state.processes.contains_key(&slot.process) {
+                state.tasks.insert(id, slot);
+            }
+        }
+    }
+
+    fn spawn_in(&self, process: u64, future: BoxFuture<'static, ()>) {
+        let mut state = self.0.state();
+        if process != NO_PROCESS && !state.processes.contains_key(&process) {
+            return;
+        }
+        let id = state.id();
+        let waker = self.0.waker(id);
+        state.tasks.insert(id, Slot { process, future, waker });
+        drop(state);
+        self.0.wake(id);
     }
 
     fn pick(&self) -> Option<u64> {
@@ -114,6 +164,10 @@ impl Simulation {
 impl World {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waker(self: &Arc<Self>, id: u64) -> Waker {
+        Waker::from(Arc::new(TaskWaker { id, world: Arc::clone(self) }))
     }
 
     fn wake(&self, id: u64) {
@@ -190,11 +244,7 @@ impl Executor for Simulation {
     }
 
     fn spawn(&self, _name: &'static str, task: BoxFuture<'static, ()>) {
-        let mut state = self.0.state();
-        let id = state.id();
-        state.tasks.insert(id, task);
-        drop(state);
-        self.0.wake(id);
+        self.spawn_in(NO_PROCESS, task);
     }
 
     fn fill_random(&self, bytes: &mut [u8]) {

@@ -41,9 +41,9 @@ pub(crate) async fn book(client: &mut Client, object: &str, live: bool, legs: &[
     let event = work
         .query_one(
             "INSERT INTO countersign.event (source, provider, provider_account, livemode, event_id, event_type, object_id,
-               occurred_at, fingerprint, fingerprint_version, payload, keep_list_version, outcome, trace_id)
-             VALUES ('stripe', 'stripe', 'acct_dev', $1, 'evt_' || $2, 'charge.succeeded', $2, now(), sha256('event'), 1,
-               '{}', 1, 'booked', md5($2))
+               own_account, occurred_at, fingerprint, fingerprint_version, payload, keep_list_version, outcome, trace_id)
+             VALUES ('stripe', 'stripe', 'acct_dev', $1, 'evt_' || $2, 'charge.succeeded', $2, 'acct_dev', now(),
+               sha256('event'), 1, '{}', 1, 'booked', md5($2))
              RETURNING id",
             &[&live, &object],
         )

@@ -5,9 +5,10 @@ use testkit::servers::postgres::{Database, Role};
 /// One payment of 100.00 USD of real money; the guards let it pass.
 const CAPTURE: &str = "
   INSERT INTO countersign.account (name) VALUES ('assets:stripe:clearing'), ('income:sales');
-  INSERT INTO countersign.event (source, provider, provider_account, livemode, event_id, event_type, occurred_at,
-    fingerprint, fingerprint_version, payload, keep_list_version, outcome)
-  VALUES ('stripe', 'stripe', 'acct_dev', TRUE, 'evt_1', 'charge.succeeded', now(), sha256('event'), 1, '{}', 1, 'booked');
+  INSERT INTO countersign.event (source, provider, provider_account, livemode, event_id, event_type, own_account,
+    occurred_at, fingerprint, fingerprint_version, payload, keep_list_version, outcome)
+  VALUES ('stripe', 'stripe', 'acct_dev', TRUE, 'evt_1', 'charge.succeeded', 'acct_dev', now(), sha256('event'), 1,
+    '{}', 1, 'booked');
   INSERT INTO countersign.transaction (movement_key, provider, provider_account, livemode, object_id, kind, digest,
     digest_version, posting_version, legs, source, event_row, occurred_at)
   SELECT 'stripe/acct_dev/live/ch_1/capture', 'stripe', 'acct_dev', TRUE, 'ch_1', 'capture', sha256('movement'), 1, 1, 2,

@@ -4,6 +4,7 @@ use super::*;
 
 fn outgoing() -> Outgoing {
     Outgoing {
+        exchange: Exchange::Events,
         routing_key: "accepted.stripe.charge.succeeded".to_owned(),
         message_id: "i:1".to_owned(),
         kind: "accepted",

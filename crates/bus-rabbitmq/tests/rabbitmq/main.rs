@@ -6,6 +6,7 @@
     reason = "a failed expectation is how a test reports"
 )]
 
+mod booked;
 mod consuming;
 mod faults;
 mod proxy;

@@ -83,7 +83,8 @@ impl Client {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answered {
     code: StatusCode,
-    /// `accepted`, `replayed`, `parked`; a refusal's slug; `?` if the answer is not an ingress'.
+    /// `accepted`, `replayed`, `parked`; a refusal's slug; the method that Telegram is to call; `?` if the answer is not
+    /// an ingress'.
     word: String,
     event_id: String,
     result: Option<Value>,
@@ -96,7 +97,7 @@ impl Answered {
         let slug = text("type").and_then(|problem| problem.strip_prefix(PROBLEM));
         Self {
             code,
-            word: slug.or(text("status")).unwrap_or("?").to_owned(),
+            word: slug.or(text("status")).or(text("method")).unwrap_or("?").to_owned(),
             event_id: text("event_id").unwrap_or(event_id).to_owned(),
             result: body.get("result").filter(|result| !result.is_null()).cloned(),
         }
@@ -105,6 +106,11 @@ impl Answered {
     /// Whether the provider would think it delivered.
     pub(super) fn is_success(&self) -> bool {
         self.code.is_success()
+    }
+
+    /// Whether it was refused as too old.
+    pub(super) fn is_too_old(&self) -> bool {
+        self.word == "event-too-old"
     }
 
     /// Whether its signature was refused.
@@ -143,6 +149,7 @@ mod tests {
                 r#"{"type":"urn:countersign:problem:signature-mismatch","status":401}"#,
                 "signature-mismatch 401 evt_sent",
             ),
+            (200, r#"{"method":"answerPreCheckoutQuery","ok":true}"#, "answerPreCheckoutQuery 200 evt_sent"),
             (502, "<html>", "?                  502 evt_sent"),
         ] {
             assert_eq!(answered(StatusCode::from_u16(code).unwrap(), body), line);

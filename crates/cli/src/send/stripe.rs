@@ -23,8 +23,8 @@ const API_VERSION: &str = "2026-10-28.endive";
 ///
 /// Ids of one story have the same ending: `evt_1` shows `ch_1` of `pi_1`, so that `charge.succeeded` of `ch_1` and
 /// `payment_intent.succeeded` of `pi_1` describe the same money.
-pub(super) fn event(content: &Content<'_>) -> Option<String> {
-    let ids = Ids::of(content);
+pub(super) fn event(event_id: &str, content: &Content<'_>) -> Option<String> {
+    let ids = Ids::of(event_id, content);
     let object = match content.event_type {
         "charge.succeeded" | "charge.captured" => charge(content, &ids, "succeeded"),
         "charge.failed" => charge(content, &ids, "failed"),
@@ -36,7 +36,7 @@ pub(super) fn event(content: &Content<'_>) -> Option<String> {
         _ => return None,
     };
     let event = json!({
-        "id": content.event_id, "object": "event", "api_version": API_VERSION, "created": content.created_s,
+        "id": event_id, "object": "event", "api_version": API_VERSION, "created": content.created_s,
         "data": { "object": object }, "livemode": false, "pending_webhooks": 1,
         "request": { "id": format!("req_{}", ids.ending), "idempotency_key": null },
         "type": content.event_type,
@@ -51,8 +51,8 @@ struct Ids<'a> {
 }
 
 impl<'a> Ids<'a> {
-    fn of(content: &Content<'a>) -> Self {
-        let named = content.object_id.unwrap_or(content.event_id);
+    fn of(event_id: &'a str, content: &Content<'a>) -> Self {
+        let named = content.object_id.unwrap_or(event_id);
         let ending = named.split_once('_').map_or(named, |(_, ending)| ending);
         Self { ending, given: content.object_id }
     }
@@ -142,9 +142,9 @@ fn currency(content: &Content<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ledger::{MovementKey, ProviderAccount, Reason, UnixMillis};
+    use ledger::{Livemode, MovementKey, ProviderAccount, Reason, UnixMillis};
     use money::Currency;
-    use provider::{Assessment, EventView, Provider as _, Stripe};
+    use provider::{Arrival, Assessment, EventView, Provider as _, Stripe};
     use signature::{Freshness, Request, Scheme, Secret, sign_stripe, verify};
 
     use super::*;
@@ -153,13 +153,12 @@ mod tests {
 
     fn content(event_type: &'static str) -> Content<'static> {
         let currency = Currency::parse("USD").unwrap();
-        let (event_id, object_id) = ("evt_story", None);
-        Content { event_type, event_id, object_id, amount: 1099, currency, created_s: NOW_S }
+        Content { event_type, object_id: None, amount: 1099, currency, created_s: NOW_S }
     }
 
     /// What the ingress reads of it, and what the processor makes of that.
     fn assessed(content: &Content<'_>) -> (provider::Event, Assessment) {
-        let body = event(content).unwrap();
+        let body = event("evt_story", content).unwrap();
         let secret = Secret::parse(b"whsec_of_this_test", Scheme::Stripe).unwrap();
         let header = sign_stripe(&secret, NOW_S, body.as_bytes());
         let headers = [("Stripe-Signature", header.as_bytes())];
@@ -168,7 +167,9 @@ mod tests {
             verify(Scheme::Stripe, &request, &[secret], Freshness::of(Scheme::Stripe), NOW_S).unwrap();
         let own_account = ProviderAccount::parse("acct_dev").unwrap();
         let received_at = UnixMillis::from_seconds(NOW_S);
-        let event = Stripe.events(&verified, &own_account, received_at).unwrap().remove(0);
+        let livemode = Livemode::Test;
+        let arrival = Arrival { own_account: &own_account, livemode, received_at };
+        let event = Stripe.events(&verified, &arrival).unwrap().remove(0);
         let assessment = Stripe.assess(&EventView {
             event_type: &event.event_type,
             account: &event.account,
@@ -194,7 +195,7 @@ mod tests {
             assert_eq!(event.event_id.as_str(), "evt_story");
             assert!(event.object_id.unwrap().as_str().ends_with("_story"), "{event_type}");
         }
-        assert_eq!(event(&content("charge.dispute.created")), None);
+        assert_eq!(event("evt_story", &content("charge.dispute.created")), None);
     }
 
     #[test]
@@ -206,7 +207,7 @@ mod tests {
         );
         assert_eq!(movement(&content("charge.captured")), charge);
         let intent = Content { object_id: Some("pi_story"), ..content("payment_intent.succeeded") };
-        assert_eq!(movement(&Content { event_id: "evt_other", ..intent }), charge);
+        assert_eq!(movement(&intent), charge);
     }
 
     #[test]

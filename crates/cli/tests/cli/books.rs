@@ -161,10 +161,13 @@ async fn events_are_listed_newest_first() {
     let (database, configured) = booked().await;
     let ended = configured.run(&["events"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
-    assert_eq!(ended.stdout.lines().count(), 4, "{}", ended.stdout);
-    let events = configured.run(&["events", "--json", "--status", "booked", "--limit", "1"]).json();
-    assert_eq!(events.as_array().unwrap().len(), 1);
-    assert_eq!((&events[0]["event_id"], &events[0]["outcome"]), (&"evt_two".into(), &"booked".into()));
+    assert_eq!(ended.stdout.lines().count(), 5, "{}", ended.stdout);
+    assert!(ended.stdout.ends_with("undecided: 1 message that became no event\n"), "{}", ended.stdout);
+    let listed = configured.run(&["events", "--json", "--status", "booked", "--limit", "1"]).json();
+    let events = listed["events"].as_array().unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!((&events[0]["event_id"], &events[0]["status"]), (&"evt_two".into(), &"booked".into()));
+    assert_eq!((&listed["parked"], &listed["undecided_evidence"]), (&serde_json::json!([]), &1.into()));
     let ended = configured.run(&["events", "--status", "ignored"]);
     assert!(
         ended.stdout.contains("evt_price") && ended.stdout.contains("moves-no-money"),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy's exception for tests does not reach their helpers")]
 
+mod actions;
 mod books;
 mod command;
 mod configuration;

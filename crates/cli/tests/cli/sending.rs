@@ -67,27 +67,34 @@ fn receive(mut stream: &TcpStream, known: &mut BTreeSet<String>) -> Value {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let event: Value = serde_json::from_slice(&body).unwrap();
-    let (code, answer) = answer(&signature, &body, known, event.pointer("/id").unwrap().as_str().unwrap());
+    let (code, answer) = answer(&signature, &body, known, &event);
     let length = answer.len();
     write!(stream, "HTTP/1.1 {code} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{answer}")
         .unwrap();
     event
 }
 
-/// With the first secret only, and on the machine's clock.
-fn answer(signature: &str, body: &[u8], known: &mut BTreeSet<String>, id: &str) -> (u16, String) {
+/// With the first secret only, on the machine's clock, and with no patience for what is older than five minutes.
+fn answer(signature: &str, body: &[u8], known: &mut BTreeSet<String>, event: &Value) -> (u16, String) {
+    let problem = |slug: &str| format!("{{\"type\":\"urn:countersign:problem:{slug}\"}}");
     let secret = Secret::parse(b"whsec_first", Scheme::Stripe).unwrap();
     let headers = [("stripe-signature", signature.as_bytes())];
-    let now = Command::new("date").arg("+%s").output().unwrap().stdout;
-    let now_unix_s = String::from_utf8(now).unwrap().trim().parse().unwrap();
+    let now_unix_s = now_s();
     let freshness = Freshness::of(Scheme::Stripe);
+    let id = event["id"].as_str().unwrap();
     match verify(Scheme::Stripe, &Request { headers: &headers, body }, &[secret], freshness, now_unix_s) {
-        Err(refused) => (401, format!("{{\"type\":\"urn:countersign:problem:{}\"}}", refused.slug())),
+        Err(refused) => (401, problem(refused.slug())),
+        Ok(_) if event["created"].as_i64().unwrap() < now_unix_s - 300 => (400, problem("event-too-old")),
         Ok(_) if known.insert(id.to_owned()) => {
             (200, format!("{{\"status\":\"accepted\",\"event_id\":\"{id}\"}}"))
         }
         Ok(_) => (200, format!("{{\"status\":\"replayed\",\"event_id\":\"{id}\",\"result\":{{\"a\":1}}}}")),
     }
+}
+
+fn now_s() -> i64 {
+    let now = Command::new("date").arg("+%s").output().unwrap().stdout;
+    String::from_utf8(now).unwrap().trim().parse().unwrap()
 }
 
 #[test]
@@ -125,6 +132,53 @@ fn a_refused_forgery_is_as_hoped() {
 fn a_refused_stale_delivery_is_as_hoped() {
     let (ended, _) = Receiver::of(1).hears(&["--age", "700", "--id", "evt_old"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "signature-expired  401 evt_old\n"));
+}
+
+#[test]
+fn a_refused_stale_event_is_as_hoped_if_its_age_was_asked_for() {
+    let (ended, _) = Receiver::of(1).hears(&["--created-ago", "600", "--id", "evt_late"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "event-too-old      400 evt_late\n"));
+    let (ended, events) = Receiver::of(1).hears(&["--created-ago", "60"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let age_s = now_s() - events[0]["created"].as_i64().unwrap();
+    assert!((60..120).contains(&age_s), "{age_s}");
+}
+
+/// A bot's configuration, and what is sent of `event_type` with these flags, as curl would send it.
+fn telegram(event_type: &str, flags: &[&str]) -> Ended {
+    let text = "[sources.bot]\nprovider = \"telegram\"\nsecrets = [\"file:secrets\"]\nown_account = \"7000000001\"\n\
+                livemode = \"test\"\n";
+    let configured = Configured::new(text).with("secrets", "token-of-this-test\n");
+    configured.run(&[&["send", "--source", "bot", "--event", event_type, "--print"], flags].concat())
+}
+
+#[test]
+fn an_update_carries_the_token_and_an_amount_in_stars_unless_told_otherwise() {
+    let ended = telegram("successful_payment", &["--id", "7000000001:17", "--amount", "75"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert!(ended.stdout.contains("-H 'X-Telegram-Bot-Api-Secret-Token: token-of-this-test'"), "{ended:?}");
+    assert!(ended.stdout.contains("{\"update_id\":17,\n\"message\":{"), "{ended:?}");
+    for shown in ["\"currency\":\"XTR\"", "\"total_amount\":75", "\"telegram_payment_charge_id\":\"tpc_17\""]
+    {
+        assert!(ended.stdout.contains(shown), "{shown}: {ended:?}");
+    }
+    let fiat = telegram("successful_payment", &["--currency", "EUR", "--object", "tpc_1"]);
+    assert!(fiat.stdout.contains("\"provider_payment_charge_id\":\"ch_1\""), "{fiat:?}");
+    assert!(!telegram("refunded_payment", &["--forge"]).stdout.contains("token-of-this-test"));
+}
+
+#[test]
+fn what_telegram_never_says_cannot_be_sent() {
+    for (event_type, flags, reason) in [
+        ("successful_payment", &["--age", "5"][..], "--created-ago"),
+        ("pre_checkout_query", &["--created-ago", "5"], "when it was made"),
+        ("successful_payment", &["--id", "evt_1"], "7000000001:NUMBER"),
+        ("charge.succeeded", &[], "successful_payment"),
+    ] {
+        let ended = telegram(event_type, flags);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(64), ""), "{ended:?}");
+        assert!(ended.stderr.contains(reason), "{ended:?}");
+    }
 }
 
 #[test]

@@ -5,9 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ingress::{Limits, Proxies, ReplayPolicy, Shell};
+use provider::telegram::CheckoutVerdict;
 use runtime::TokioExecutor;
 use runtime::admin::Serving;
-use testkit::stripe;
+use testkit::memory::bus::BusFault;
+use testkit::memory::replay::ReplayFault;
+use testkit::{stripe, telegram};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -32,7 +35,10 @@ struct Server {
 
 impl Server {
     fn start(trusted: &[&str]) -> Self {
-        let world = World::new(TokioExecutor::handle(), ReplayPolicy::Open);
+        Self::over(World::new(TokioExecutor::handle(), ReplayPolicy::Open), trusted)
+    }
+
+    fn over(world: World, trusted: &[&str]) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shell = Shell {
@@ -300,5 +306,48 @@ async fn a_failing_caller_behind_a_trusted_proxy_gets_a_small_body_and_another_c
     assert_eq!(statuses(&server.until_closed(genuine.as_bytes()).await), ["200"]);
     let freed = request("203.0.113.9", &long, &server.signed(&long));
     assert_eq!(statuses(&server.until_closed(freed.as_bytes()).await), ["200"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_reply_is_the_body_of_a_success_and_of_nothing_else() {
+    let handle = TokioExecutor::handle();
+    let sources = vec![crate::telegram::gate(CheckoutVerdict::Approve)];
+    let server = Server::over(World::of(handle, ReplayPolicy::Open, sources), &[]);
+    let body = telegram::pre_checkout_query(7, "771000001", 75);
+    let length = body.len();
+    let head = |token: &str| {
+        let path = "/api/v1/billing/telegram/webhook";
+        let token = format!("{}: {token}\r\nConnection: close", telegram::HEADER);
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\n{token}\r\nContent-Length: {length}\r\n\r\n{body}")
+    };
+    let answer = r#"{"method":"answerPreCheckoutQuery","pre_checkout_query_id":"771000001","ok":true}"#;
+    server.world.bus.inject([BusFault::Refused]);
+    let said = server.until_closed(head(telegram::TOKEN).as_bytes()).await;
+    assert!(statuses(&said) == ["503"] && said.contains("urn:countersign:problem:not-durable"), "{said}");
+    for _ in 0..2 {
+        let said = server.until_closed(head(telegram::TOKEN).as_bytes()).await;
+        assert!(statuses(&said) == ["200"] && said.ends_with(&format!("\r\n\r\n{answer}")), "{said}");
+        assert!(said.to_lowercase().contains("content-type: application/json\r\n"), "{said}");
+    }
+    let said = server.until_closed(head("another-token").as_bytes()).await;
+    assert!(statuses(&said) == ["401"] && !said.contains("answerPreCheckoutQuery"), "{said}");
+    assert_eq!(server.world.published(), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_delivery_in_flight_says_when_to_come_again() {
+    let world = World::new(TokioExecutor::handle(), ReplayPolicy::Closed);
+    let server = Server::over(world, &[]);
+    server.world.replay.inject([ReplayFault::AnswerLost]);
+    let request = server.genuine("evt_1", "Connection: close\r\n");
+    assert_eq!(statuses(&server.until_closed(request.as_bytes()).await), ["503"]);
+    let said = server.until_closed(request.as_bytes()).await;
+    let seconds = said.to_lowercase();
+    let seconds = seconds.split("retry-after: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+    // Of ten, however long the first request took.
+    let seconds: Option<u32> = seconds.and_then(|seconds| seconds.parse().ok());
+    assert!(statuses(&said) == ["409"] && seconds.is_some_and(|s| (1..=10).contains(&s)), "{said}");
     server.stop().await;
 }

@@ -1,7 +1,7 @@
 //! Rows of `delivery`.
 
 use deadpool_postgres::Transaction;
-use ledger::{EventType, Reason, TraceId};
+use ledger::{EventType, Reason, Source, TraceId};
 use ports::BooksError;
 use tokio_postgres::types::ToSql;
 use wire::ReplayCheck;
@@ -26,32 +26,35 @@ pub(super) async fn insert(
     inserted: &Inserted,
 ) -> Result<usize, BooksError> {
     let deliveries: Vec<&NewDelivery<'_>> = plan.deliveries.values().collect();
-    let keys = || deliveries.iter().map(|delivery| delivery.key);
-    let instances: Vec<String> = deliveries.iter().map(|new| new.delivery.instance.to_string()).collect();
-    let sequences: Vec<i64> = deliveries.iter().map(|new| rows::sequence(new.delivery.sequence)).collect();
-    let sources: Vec<Option<&str>> = keys().map(|key| key.map(|key| key.source.as_str())).collect();
+    if deliveries.is_empty() {
+        return Ok(0);
+    }
+    let keys = || deliveries.iter().map(|delivery| delivery.named.key);
+    let origins = || deliveries.iter().map(|new| new.delivery.origin);
+    let instances: Vec<String> = origins().map(|origin| origin.instance.to_string()).collect();
+    let sequences: Vec<i64> = origins().map(|origin| rows::sequence(origin.sequence)).collect();
+    let sources: Vec<Option<&str>> =
+        deliveries.iter().map(|new| new.named.source.map(Source::as_str)).collect();
     let accounts: Vec<Option<&str>> = keys().map(|key| key.map(|key| key.account.as_str())).collect();
     let livemodes: Vec<Option<bool>> = keys().map(|key| key.map(|key| key.livemode.is_live())).collect();
     let ids: Vec<Option<&str>> = keys().map(|key| key.map(|key| key.event_id.as_str())).collect();
     let types: Vec<Option<&str>> =
-        deliveries.iter().map(|new| new.event_type.map(EventType::as_str)).collect();
+        deliveries.iter().map(|new| new.named.event_type.map(EventType::as_str)).collect();
     let event_rows = deliveries
         .iter()
         .map(|new| new.event.map(|row| inserted.event(row)).transpose())
         .collect::<Result<Vec<Option<i64>>, _>>()?;
     let outcomes: Vec<&str> = deliveries.iter().map(|new| new.outcome.as_str()).collect();
-    let reasons: Vec<Option<&str>> = deliveries.iter().map(|new| new.reason.map(Reason::as_str)).collect();
+    let reasons: Vec<Option<&str>> =
+        deliveries.iter().map(|new| new.outcome.reason().map(Reason::as_str)).collect();
     let evidence: Vec<Option<&[u8]>> =
         deliveries.iter().map(|new| new.evidence.map(|body| &**body)).collect();
     let histories: Vec<Option<&str>> = deliveries.iter().map(|new| new.broker_history).collect();
-    let checked: Vec<bool> =
-        deliveries.iter().map(|new| new.delivery.replay_check == ReplayCheck::Claimed).collect();
+    let checked: Vec<bool> = origins().map(|origin| origin.replay_check == ReplayCheck::Claimed).collect();
     let traces: Vec<Option<&str>> =
         deliveries.iter().map(|new| new.delivery.trace_id.as_ref().map(TraceId::as_str)).collect();
-    let received = deliveries
-        .iter()
-        .map(|new| rows::instant_nearest(new.delivery.received_at))
-        .collect::<Result<Vec<_>, _>>()?;
+    let received =
+        origins().map(|origin| rows::instant_nearest(origin.received_at)).collect::<Result<Vec<_>, _>>()?;
     let columns: [&(dyn ToSql + Sync); 15] = [
         &instances,
         &sequences,

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::Transaction;
-use ledger::{EventKey, MovementDigest, TraceId};
+use ledger::{MovementDigest, TraceId};
 use ports::BooksError;
 use tokio_postgres::types::ToSql;
 
-use super::{not_returned, query};
+use super::{Inserted, query};
 use crate::plan::Plan;
 use crate::rows;
 
@@ -25,7 +25,7 @@ RETURNING id, movement_key";
 pub(super) async fn insert(
     transaction: &Transaction<'_>,
     plan: &Plan<'_>,
-    events: &BTreeMap<EventKey, i64>,
+    inserted: &Inserted,
 ) -> Result<Option<BTreeMap<String, i64>>, BooksError> {
     if plan.transactions.is_empty() {
         return Ok(Some(BTreeMap::new()));
@@ -43,10 +43,8 @@ pub(super) async fn insert(
     let postings =
         new().map(|new| rows::version(new.transaction.posting_version())).collect::<Result<Vec<_>, _>>()?;
     let legs = new().map(|new| rows::leg(new.transaction.entries().len())).collect::<Result<Vec<_>, _>>()?;
-    let sources: Vec<&str> = new().map(|new| new.event.source.as_str()).collect();
-    let event_rows = new()
-        .map(|new| events.get(new.event).copied().ok_or_else(not_returned))
-        .collect::<Result<Vec<i64>, _>>()?;
+    let sources: Vec<&str> = new().map(|new| new.source.as_str()).collect();
+    let event_rows = new().map(|new| inserted.event(new.event)).collect::<Result<Vec<i64>, _>>()?;
     let traces: Vec<Option<&str>> = new().map(|new| new.trace_id.map(TraceId::as_str)).collect();
     let occurred =
         new().map(|new| rows::instant(new.transaction.occurred_at())).collect::<Result<Vec<_>, _>>()?;

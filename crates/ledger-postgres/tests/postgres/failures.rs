@@ -1,13 +1,17 @@
 //! What the database's refusals and absences look like to whoever records.
 
-use ledger::Account;
+use ledger::{Account, ActionKind, Provider, ProviderAccount, Reason, Source, Status};
 use ledger_postgres::{PostgresBooks, Settings};
-use ports::{Books as _, BooksError, Filing};
+use ports::{Books as _, BooksError, EventRecord, Filing};
 use runtime::TokioExecutor;
-use testkit::contract::books::samples::{accounts, booking, delivery};
+use testkit::contract::books::Desk as _;
+use testkit::contract::books::samples::{accounts, booking, captures, delivery, event_key, keeping};
+use testkit::memory::books::Target;
 use testkit::servers::postgres::{Database, Role};
+use wire::Request;
 
 use crate::books;
+use crate::desk::PostgresDesk;
 
 #[tokio::test]
 async fn a_row_that_the_database_refuses_is_refused_by_state_and_constraint_and_without_its_content() {
@@ -18,7 +22,7 @@ async fn a_row_that_the_database_refuses_is_refused_by_state_and_constraint_and_
         "ALTER TABLE countersign.event ADD CONSTRAINT no_such_object CHECK (object_id <> 'ch_refused')";
     superuser.batch_execute(guard).await.unwrap();
     let mut record = booking(delivery(1, 1), "evt_refused", &[("ch_refused", 1)]);
-    if let Filing::Event(event, _) = &mut record.filing {
+    if let Filing::Event(EventRecord { event, .. }) = &mut record.filing {
         event.object_id = Some(ledger::ObjectId::parse("ch_refused").unwrap());
     }
     let good = booking(delivery(1, 2), "evt_good", &[("ch_good", 1)]);
@@ -105,6 +109,45 @@ async fn an_account_that_was_not_opened_at_start_is_a_mistake_of_ours_and_parks_
     all.insert(Account::parse("suspense").unwrap());
     books.ensure_accounts(&all).await.unwrap();
     books.record(&batch).await.unwrap();
+    database.close().await;
+}
+
+#[tokio::test]
+async fn what_the_books_know_of_a_source_is_what_it_was_at_its_first_start() {
+    fn source(name: &str, account: &str) -> (Source, Provider, ProviderAccount) {
+        (
+            Source::parse(name).unwrap(),
+            Provider::parse("stripe").unwrap(),
+            ProviderAccount::parse(account).unwrap(),
+        )
+    }
+    let database = Database::create().await;
+    let books = books(&database).await;
+    assert_eq!(books.ensure_sources(&[]).await.unwrap().len(), 0);
+    let first = [source("stripe", "acct_1"), source("stripe-eu", "acct_2")];
+    let known = books.ensure_sources(&first).await.unwrap();
+    let expected = first.clone().map(|(name, provider, account)| (name, (provider, account)));
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), expected);
+    let known = books.ensure_sources(&[source("stripe", "acct_other")]).await.unwrap();
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), expected[..1]);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_release_that_the_database_refuses_has_its_effect_and_leaves_the_event_parked() {
+    let database = Database::create().await;
+    let books = books(&database).await;
+    let superuser = database.connect(Role::Superuser).await;
+    let guard =
+        "ALTER TABLE countersign.transaction ADD CONSTRAINT no_such_object CHECK (object_id <> 'ch_refused')";
+    superuser.batch_execute(guard).await.unwrap();
+    books.record(&[keeping(delivery(1, 1), "evt_1", Reason::UnknownMoney)]).await.unwrap();
+    let desk = PostgresDesk::of(&database).await;
+    let action = desk.ask(ActionKind::Release, Target::Event(event_key("evt_1"))).await;
+    let assess = |event| EventRecord { event, money: None, decision: captures(&[("ch_refused", 1)]) };
+    let acted = books.act(Request { action }, &assess).await.unwrap().unwrap();
+    assert_eq!((acted.status, acted.reason), (Status::Parked, Some(Reason::RefusedByBooks)));
+    assert_eq!(books.act(Request { action }, &assess).await, Ok(Some(acted)));
     database.close().await;
 }
 

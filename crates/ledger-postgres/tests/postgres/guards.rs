@@ -1,5 +1,8 @@
 //! What the database itself refuses, whoever asks: a role of the services or a superuser who goes past them.
 
+use ledger::Reason;
+use ports::Books as _;
+use testkit::contract::books::samples::{booking, delivery, keeping};
 use testkit::servers::postgres::{Database, Role};
 use tokio_postgres::Client;
 
@@ -10,9 +13,9 @@ fn header(name: &str, legs: i32) -> String {
     format!(
         "WITH event AS (
            INSERT INTO countersign.event (
-             source, provider, provider_account, livemode, event_id, event_type, occurred_at, fingerprint,
+             source, provider, provider_account, livemode, event_id, event_type, own_account, occurred_at, fingerprint,
              fingerprint_version, payload, keep_list_version, outcome)
-           VALUES ('stripe', 'stripe', 'acct_dev', false, 'evt_{name}', 'charge.succeeded', now(),
+           VALUES ('stripe', 'stripe', 'acct_dev', false, 'evt_{name}', 'charge.succeeded', 'acct_dev', now(),
              sha256('{name}'), 1, '{{}}', 1, 'booked')
            RETURNING id)
          INSERT INTO countersign.transaction (
@@ -105,7 +108,7 @@ async fn p4_nothing_in_any_table_is_updated_deleted_or_truncated() {
     drop(books(&database).await);
     let superuser = database.connect(Role::Superuser).await;
     let tables = tables(&superuser).await;
-    assert!(tables.len() >= 10, "{tables:?}");
+    assert!(tables.len() >= 16, "{tables:?}");
     let mut clients = vec![(superuser, "23001", "append_only")];
     let replica = database.connect(Role::Superuser).await;
     replica.batch_execute("SET session_replication_role = replica").await.unwrap();
@@ -185,5 +188,34 @@ async fn every_table_that_grows_knows_its_writing_transaction() {
     drop(books(&database).await);
     let opened = "SELECT bool_and(xid > 1024) FROM countersign.account";
     assert!(superuser.query_one(opened, &[]).await.unwrap().get::<_, bool>(0));
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_status_follows_only_what_stands_parked_and_the_one_before_it() {
+    let database = Database::create().await;
+    let books = books(&database).await;
+    let batch = [
+        booking(delivery(1, 1), "evt_booked", &[("ch_1", 1)]),
+        keeping(delivery(1, 2), "evt_parked", Reason::UnknownMoney),
+    ];
+    books.record(&batch).await.unwrap();
+    let superuser = database.connect(Role::Superuser).await;
+    superuser.batch_execute("SET session_replication_role = replica").await.unwrap();
+    let status = |event: &str, rank: i32, status: &str| {
+        let reason = if status == "parked" { "'thin-event'" } else { "NULL" };
+        format!(
+            "INSERT INTO countersign.event_status (event_row, rank, status, reason, cause)
+             SELECT id, {rank}, '{status}', {reason}, 'delivery' FROM countersign.event WHERE event_id = '{event}'"
+        )
+    };
+    let refused = Some(("23514".to_owned(), "event_status_follows".to_owned()));
+    assert_eq!(refusal(&superuser, &status("evt_booked", 1, "dismissed")).await, refused);
+    assert_eq!(refusal(&superuser, &status("evt_parked", 2, "dismissed")).await, refused);
+    assert_eq!(refusal(&superuser, &status("evt_parked", 1, "parked")).await, None);
+    let again = Some(("23505".to_owned(), "event_status_once".to_owned()));
+    assert_eq!(refusal(&superuser, &status("evt_parked", 1, "parked")).await, again);
+    assert_eq!(refusal(&superuser, &status("evt_parked", 2, "dismissed")).await, None);
+    assert_eq!(refusal(&superuser, &status("evt_parked", 3, "parked")).await, refused);
     database.close().await;
 }

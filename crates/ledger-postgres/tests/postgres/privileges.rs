@@ -59,12 +59,35 @@ async fn each_role_does_its_own_work_and_no_other() {
         }
     }
     for role in [Role::Auditor, Role::Operator] {
-        assert_eq!(refusal(&database.connect(role).await, "SELECT * FROM countersign.journal").await, None);
+        for view in ["journal", "event_standing", "evidence_undecided"] {
+            let read = format!("SELECT * FROM countersign.{view}");
+            assert_eq!(refusal(&database.connect(role).await, &read).await, None, "{role:?}: {read}");
+        }
     }
-    // What was kept of a payload is nobody's business who only records.
-    forbidden(&database, Role::Processor, "SELECT payload FROM countersign.event").await;
-    forbidden(&database, Role::Processor, "SELECT evidence FROM countersign.delivery").await;
+    // What was booked and what people say about it is nobody's business who only records.
     forbidden(&database, Role::Processor, "SELECT amount_minor FROM countersign.entry").await;
+    forbidden(&database, Role::Processor, "SELECT object_amount FROM countersign.event").await;
+    forbidden(&database, Role::Processor, "SELECT reason FROM countersign.operator_action").await;
+    // Only operators ask, under their own name; only the processor says what came of it.
+    let action = "INSERT INTO countersign.operator_action (kind, event_row, reason) SELECT 'release', id, 'r'
+        FROM (SELECT max(id) AS id FROM countersign.event) AS event WHERE id IS NOT NULL";
+    forbidden(&database, Role::Processor, action).await;
+    forbidden(&database, Role::Auditor, action).await;
+    assert_eq!(refusal(&database.connect(Role::Operator).await, action).await, None);
+    let named =
+        action.replace("event_row, reason)", "event_row, reason, operator)").replace("'r'", "'r', 'other'");
+    forbidden(&database, Role::Operator, &named).await;
+    for statement in [
+        "INSERT INTO countersign.operator_effect (action_id, status) VALUES (1, 'dismissed')",
+        "INSERT INTO countersign.event_status (event_row, rank, status, cause) VALUES (1, 1, 'booked', 'delivery')",
+        "INSERT INTO countersign.source (name, provider, own_account) VALUES ('s', 'p', 'a')",
+        "INSERT INTO countersign.refusal_count (instance, window_number, source, reason, minute, count)
+         VALUES ('', 1, '', '', now(), 1)",
+        "INSERT INTO countersign.control_total (instance, window_number) VALUES ('', 1)",
+    ] {
+        forbidden(&database, Role::Operator, statement).await;
+        forbidden(&database, Role::Auditor, statement).await;
+    }
     for role in Role::SERVICES {
         forbidden(&database, role, "SET ROLE countersign_owner").await;
         forbidden(&database, role, "ALTER TABLE countersign.entry DISABLE TRIGGER entry_rules").await;

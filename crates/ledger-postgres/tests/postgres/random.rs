@@ -1,8 +1,10 @@
 //! Batches at random from a small world, so that keys meet: the same for the same seed.
 
 use ledger::{Livemode, Reason};
-use ports::{Decision, EventRecord, Filing, Record};
-use testkit::contract::books::samples::{capture_key, capture_of, delivery, event, evidence};
+use ports::{Decision, EventRecord, Gate, Record};
+use testkit::contract::books::samples::{
+    capture_key, capture_of, delivery, dollars, event, evidence, filed, set_aside,
+};
 use wire::{Fingerprint, ReplayCheck};
 
 /// SplitMix64 (Steele, Lea, Flood 2014): any sequence will do, if it is always the same.
@@ -36,26 +38,39 @@ impl Random {
         let instance = u8::try_from(self.below(3)).unwrap();
         let mut delivery = delivery(instance, u64::try_from(sequence).unwrap());
         if self.one_in(4) {
-            (delivery.replay_check, delivery.trace_id) = (ReplayCheck::Bypassed, None);
+            (delivery.origin.replay_check, delivery.trace_id) = (ReplayCheck::Bypassed, None);
         }
         let id = format!("evt_{world}_{}", self.below(12));
         if self.one_in(12) {
             return evidence(delivery, self.one_in(2).then_some(id.as_str()));
         }
         let livemode = Livemode::from_bool(self.one_in(6));
-        let mut record = EventRecord { ..event(&id, "charge.succeeded", 1) };
-        record.key.livemode = livemode;
+        let mut event = event(&id, "charge.succeeded", 1);
+        event.key.livemode = livemode;
         if self.one_in(8) {
-            record.fingerprint = Fingerprint { version: 1 + u8::from(self.one_in(2)), digest: [2; 32] };
+            event.fingerprint = Fingerprint { version: 1 + u8::from(self.one_in(2)), digest: [2; 32] };
         }
-        let decision = if self.one_in(5) {
-            let reason = Reason::ALL.get(self.below(Reason::ALL.len()));
-            Decision::Keep(*reason.unwrap())
-        } else {
-            let captures = 1 + self.below(3);
-            Decision::Book((0..captures).map(|_| self.capture(world, livemode)).collect())
+        let decision = match self.below(5) {
+            0 => Decision::Keep(*Reason::ALL.get(self.below(Reason::ALL.len())).unwrap()),
+            1 => Decision::Keep(if self.one_in(2) { Reason::EventTooOld } else { Reason::EventWrongMode }),
+            _ => self.booking(world, livemode),
         };
-        Record { delivery, filing: Filing::Event(record, decision) }
+        if matches!(decision, Decision::Keep(reason) if reason.is_of_gate()) {
+            delivery.gate = Gate::Refused;
+        }
+        let money = self.one_in(2).then(|| dollars(100));
+        let record = filed(delivery, EventRecord { event, money, decision });
+        if self.one_in(12) {
+            let reasons = [Reason::EventIdReused, Reason::DeadLettered, Reason::RefusedByBooks];
+            return set_aside(record, *reasons.get(self.below(3)).unwrap());
+        }
+        record
+    }
+
+    /// Some captures of the world called `world`.
+    pub(crate) fn booking(&mut self, world: &str, livemode: Livemode) -> Decision {
+        let captures = 1 + self.below(3);
+        Decision::Book((0..captures).map(|_| self.capture(world, livemode)).collect())
     }
 
     fn capture(&mut self, world: &str, livemode: Livemode) -> ledger::Transaction {

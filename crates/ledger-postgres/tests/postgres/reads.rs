@@ -1,6 +1,6 @@
 //! What the operator reads.
 
-use ledger::{EventId, Outcome, Reason, UnixMillis};
+use ledger::{EventId, Reason, Status, UnixMillis};
 use ledger_postgres::{Balance, PostgresReader, Settings};
 use ports::{Books as _, Filing};
 use runtime::TokioExecutor;
@@ -79,9 +79,9 @@ async fn events_are_listed_by_what_became_of_them_the_newest_first() {
     };
     assert_eq!(ids(None, 10).await, ["evt_c_parked", "evt_b_ignored", "evt_a_booked"]);
     assert_eq!(ids(None, 2).await, ["evt_c_parked", "evt_b_ignored"]);
-    assert_eq!(ids(Some(Outcome::Parked), 10).await, ["evt_c_parked"]);
-    assert_eq!(ids(Some(Outcome::Booked), 10).await, ["evt_a_booked"]);
-    let parked = reader.events(Some(Outcome::Parked), 1).await.unwrap().remove(0);
+    assert_eq!(ids(Some(Status::Parked), 10).await, ["evt_c_parked"]);
+    assert_eq!(ids(Some(Status::Booked), 10).await, ["evt_a_booked"]);
+    let parked = reader.events(Some(Status::Parked), 1).await.unwrap().remove(0);
     assert_eq!(parked.reason.as_deref(), Some("movement-conflict"));
     assert_eq!(parked.trace_id.as_deref(), Some("00000000000000000000000000000003"));
     database.close().await;
@@ -102,8 +102,8 @@ async fn an_events_story_has_its_messages_its_transactions_and_what_came_under_i
     books.record(&batch).await.unwrap();
     let story = reader.event(&EventId::parse("evt_1").unwrap()).await.unwrap();
     let [event] = story.events.as_slice() else { panic!("{story:?}") };
-    let Filing::Event(record, _) = &batch[0].filing else { panic!("{batch:?}") };
-    assert_eq!(event.payload.as_ref().unwrap().get().as_bytes(), record.payload);
+    let Filing::Event(record) = &batch[0].filing else { panic!("{batch:?}") };
+    assert_eq!(event.payload.as_ref().unwrap().get().as_bytes(), record.event.payload);
     let outcomes = |rows: &[ledger_postgres::DeliveryRow]| {
         rows.iter().map(|row| (row.sequence, row.outcome.clone())).collect::<Vec<_>>()
     };

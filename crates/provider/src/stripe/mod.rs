@@ -21,12 +21,13 @@
 //! between two captures (`multicapture`). A status that is not known parks as well. Stripe's own object in the place of an id is
 //! read as that id.
 
-use ledger::{EventId, EventType, Livemode, ObjectId, ProviderAccount, UnixMillis};
+use ledger::{EventId, EventType, Livemode, ObjectId, ProviderAccount};
+use money::{Amount, Currency};
 use signature::{Scheme, Verified};
 use wire::Fingerprint;
 
 use crate::keep::{Field, Keep, minimise};
-use crate::{Assessment, Event, EventView, Provider, Unreadable, fingerprint};
+use crate::{Arrival, Assessment, Event, EventView, Provider, Unreadable, fingerprint};
 
 mod currency;
 mod keep_list;
@@ -70,18 +71,27 @@ impl Provider for Stripe {
         RETRY_HORIZON_MS
     }
 
-    fn events(
-        &self,
-        delivery: &Verified<'_>,
-        own_account: &ProviderAccount,
-        _received_at: UnixMillis,
-    ) -> Result<Vec<Event>, Unreadable> {
+    fn retries_in_order(&self) -> bool {
+        false
+    }
+
+    fn names_livemode(&self) -> bool {
+        true
+    }
+
+    fn money(&self, payload: &[u8]) -> Option<Amount> {
+        let event = Envelope::read(payload).ok()?;
+        let shown = event.shown()?;
+        currency::amount(shown.amount?, Currency::parse(shown.currency?).ok()?).ok()
+    }
+
+    fn events(&self, delivery: &Verified<'_>, arrival: &Arrival<'_>) -> Result<Vec<Event>, Unreadable> {
         let payload = minimised(delivery.body())?;
         let event = Envelope::read(&payload)?;
         let event_type = event.event_type.and_then(|text| EventType::parse(text).ok());
         let event_type = event_type.ok_or(Unreadable::Field("type"))?;
         let account = match event.account {
-            None => own_account.clone(),
+            None => arrival.own_account.clone(),
             Some(text) => ProviderAccount::parse(text).map_err(|_| Unreadable::Field("account"))?,
         };
         let event_id = event.id.filter(|id| !id.contains('*')).and_then(|id| EventId::parse(id).ok());

@@ -140,6 +140,14 @@ impl<'a> Content<'a> {
         }
     }
 
+    /// The amount, in the currency's own units, and the currency of what it shows.
+    pub(super) fn shown_money(&self) -> (Option<i64>, Option<&'a str>) {
+        match self.payment().or(self.refund()) {
+            Some(payment) => (payment.total_amount, payment.currency),
+            None => (self.total_amount, self.currency),
+        }
+    }
+
     pub(super) fn object_id(&self) -> Option<&'a str> {
         match self.payment().or(self.refund()) {
             Some(payment) => payment.telegram_payment_charge_id,

@@ -5,14 +5,15 @@
 //! <https://github.com/tdlib/telegram-bot-api>.
 //!
 //! A secret token proves the sender; neither the body nor a time is signed. Updates name neither their bot nor a mode:
-//! the source's own account is the bot's id, and money is live.
+//! the source's own account is the bot's id, and the source's mode theirs.
 
-use ledger::{EventId, EventType, Livemode, ObjectId, ProviderAccount, UnixMillis};
+use ledger::{EventId, EventType, ObjectId, UnixMillis};
+use money::{Amount, Currency};
 use signature::{Scheme, Verified};
 use wire::Fingerprint;
 
 use crate::keep::minimise;
-use crate::{Assessment, Event, EventView, Provider, Unreadable, fingerprint};
+use crate::{Arrival, Assessment, Event, EventView, Provider, Unreadable, fingerprint};
 
 mod checkout;
 mod content;
@@ -65,12 +66,22 @@ impl Provider for Telegram {
         RETRY_HORIZON_MS
     }
 
-    fn events(
-        &self,
-        delivery: &Verified<'_>,
-        own_account: &ProviderAccount,
-        received_at: UnixMillis,
-    ) -> Result<Vec<Event>, Unreadable> {
+    fn retries_in_order(&self) -> bool {
+        true
+    }
+
+    fn names_livemode(&self) -> bool {
+        false
+    }
+
+    fn money(&self, payload: &[u8]) -> Option<Amount> {
+        let update = Update::read(str::from_utf8(payload).ok()?).ok()?;
+        let (units, code) = Content::read(&update).ok()?.shown_money();
+        currency::amount(units?, Currency::parse(code?).ok()?)
+    }
+
+    fn events(&self, delivery: &Verified<'_>, arrival: &Arrival<'_>) -> Result<Vec<Event>, Unreadable> {
+        let Arrival { own_account, livemode, received_at } = *arrival;
         let payload = minimised(delivery.body())?;
         let update = Update::read(&payload)?;
         let content = Content::read(&update)?;
@@ -80,7 +91,7 @@ impl Provider for Telegram {
             event_id: EventId::parse(&event_id).map_err(|_| Unreadable::Field("update_id"))?,
             event_type: EventType::parse(&event_type).map_err(|_| Unreadable::Field("type"))?,
             created: content.date.map_or(received_at, UnixMillis::from_seconds),
-            livemode: Livemode::Live,
+            livemode,
             account: own_account.clone(),
             object_id: object_id(content.object_id()),
             fingerprint: fingerprint(&event_type, &content),
@@ -96,9 +107,6 @@ impl Provider for Telegram {
 
 /// SHA-256 over what no retry changes: the type, the object's id, the amount and the currency, each with its length.
 fn fingerprint(event_type: &str, content: &Content<'_>) -> Fingerprint {
-    let (amount, currency) = match content.payment().or(content.refund()) {
-        Some(payment) => (payment.total_amount, payment.currency),
-        None => (content.total_amount, content.currency),
-    };
+    let (amount, currency) = content.shown_money();
     fingerprint::of(Some(event_type), content.object_id(), amount, currency)
 }

@@ -41,6 +41,7 @@ async fn a_redis_that_is_read_only_full_loading_or_too_old_is_unavailable() {
         let held = ports::Held {
             record: ports::ClaimRecord::claimed(&ask(1, 0), ports::ClaimTimes::default()),
             exact: vec![],
+            retention_ms: 1,
         };
         let now = ask(1, 0).now;
         assert_eq!(replay.promote(&key, held, Promotion::Accepted, now).await, Err(unavailable.clone()));

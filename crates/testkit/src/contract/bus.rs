@@ -7,7 +7,9 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use ledger::UnixMillis;
-use ports::{Bus, Delivery, DeliveryTag, Handle, Headers, Linger, Outgoing, Queue, Subscription, header};
+use ports::{
+    Bus, Delivery, DeliveryTag, Exchange, Handle, Headers, Linger, Outgoing, Queue, Subscription, header,
+};
 
 /// Longer than anything takes that works.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,11 +35,13 @@ pub async fn all(bus: &dyn Bus, handle: &Handle) {
     contract.widening_loses_repeats_and_reorders_nothing().await;
     contract.two_subscriptions_share_a_queue().await;
     contract.a_message_that_comes_back_too_often_is_dead().await;
+    contract.what_is_booked_is_taken_though_nobody_wants_it_and_comes_to_no_queue_of_ours().await;
 }
 
 /// A message with everything a message has.
 pub fn message(id: &str) -> Outgoing {
     Outgoing {
+        exchange: Exchange::Events,
         routing_key: "accepted.stripe.charge.succeeded".to_owned(),
         message_id: id.to_owned(),
         kind: "accepted",
@@ -309,6 +313,16 @@ impl Contract<'_> {
         assert_eq!(received.headers.value("x-first-death-queue"), Some(Queue::Ledger.name()));
         dead.close().await;
         self.expect_empty().await;
+    }
+
+    async fn what_is_booked_is_taken_though_nobody_wants_it_and_comes_to_no_queue_of_ours(&self) {
+        let booked = Outgoing { exchange: Exchange::Booked, ..message("booked") };
+        self.bus.publish(booked).await.expect("confirmed");
+        for queue in Queue::ALL {
+            let mut subscription = subscribe(self.bus, self.handle, queue, 1).await;
+            self.expect_quiet(&mut *subscription).await;
+            subscription.close().await;
+        }
     }
 
     async fn publish(&self, name: &str, count: usize) -> Vec<String> {

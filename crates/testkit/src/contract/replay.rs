@@ -135,7 +135,7 @@ async fn a_claim_is_promoted_once_and_only_by_its_holder(replay: &dyn Replay) {
     let held = take(replay, &key, ask(1, 0)).await;
     let of_other = take(replay, &other, ask(1, 0)).await;
     assert!(!promote(replay, &key, &of_other, Promotion::Released, 1).await);
-    let forged = Held { record: held.record.clone(), exact: b"forged".to_vec() };
+    let forged = Held { exact: b"forged".to_vec(), ..held.clone() };
     assert!(!promote(replay, &key, &forged, Promotion::Released, 1).await);
     assert_eq!(claim(replay, &key, ask(2, 1)).await, Claim::InFlight { retry_after_ms: 9_999 });
 

@@ -1,20 +1,23 @@
 //! The books in memory: one message after the other, no server, and failures on demand.
 
+mod desk;
+mod kept;
 mod pages;
 
+use core::fmt;
 use core::future::poll_fn;
 use core::task::Poll;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ledger::{Account, EventKey, Livemode, MovementKey, ProviderAccount};
-use ports::{Books, BooksError, BoxFuture, Record, Recorded};
-use wire::{InstanceId, Sequence};
+use ledger::{Account, ActionId, ActionKind, EventKey, Livemode, MovementKey, ProviderAccount};
+use ports::{Acted, Assess, Books, BooksError, BoxFuture, Record, Recorded};
+use wire::{ControlTotal, InstanceId, Request, Sequence};
 
-use pages::Pages;
-pub use pages::{DeliveryKept, EventKept, TransactionKept};
+pub use kept::{ActionKept, DeliveryKept, Effect, EventKept, StatusKept, Target, TotalKept, TransactionKept};
+pub use pages::{Pages, RefusalKey};
 
-/// What befalls one call of `record` or `probe`.
+/// What befalls one call of `record`, `count`, `act` or `probe`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BooksFault {
     /// Nothing.
@@ -31,12 +34,22 @@ pub struct MemoryBooks {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     pages: Pages,
     down: bool,
     faults: VecDeque<BooksFault>,
     refused: BTreeSet<EventKey>,
+    watcher: Option<Watcher>,
+}
+
+/// Is shown what every commit changes: the pages before and after.
+type Watcher = Box<dyn Fn(&Pages, &Pages) + Send>;
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("pages", &self.pages).field("down", &self.down).finish_non_exhaustive()
+    }
 }
 
 /// One balance: the book it is in, the account, the currency's code.
@@ -63,6 +76,16 @@ impl MemoryBooks {
         self.state().refused.insert(key);
     }
 
+    /// Shows `watcher` the pages before and after every commit, at its instant.
+    pub fn watch(&self, watcher: impl Fn(&Pages, &Pages) + Send + 'static) {
+        self.state().watcher = Some(Box::new(watcher));
+    }
+
+    /// Looks at all that is committed.
+    pub fn look<T>(&self, look: impl FnOnce(&Pages) -> T) -> T {
+        look(&self.state().pages)
+    }
+
     /// Every event.
     pub fn events(&self) -> BTreeMap<EventKey, EventKept> {
         self.state().pages.events.clone()
@@ -76,6 +99,29 @@ impl MemoryBooks {
     /// Every transaction.
     pub fn transactions(&self) -> BTreeMap<MovementKey, TransactionKept> {
         self.state().pages.transactions.clone()
+    }
+
+    /// Every control total, by instance and window.
+    pub fn totals(&self) -> BTreeMap<(InstanceId, u64), TotalKept> {
+        self.state().pages.totals.clone()
+    }
+
+    /// Every count of refusals.
+    pub fn refusals(&self) -> BTreeMap<RefusalKey, u64> {
+        self.state().pages.refusals.clone()
+    }
+
+    /// Every action of an operator, with what came of it.
+    pub fn actions(&self) -> BTreeMap<ActionId, ActionKept> {
+        self.state().pages.actions.clone()
+    }
+
+    /// Puts an operator's action down; nothing happens until somebody acts on it.
+    pub fn ask(&self, kind: ActionKind, target: Target) -> ActionId {
+        let actions = &mut self.state().pages.actions;
+        let id = ActionId(actions.last_key_value().map_or(1, |(ActionId(last), _)| last + 1));
+        actions.insert(id, ActionKept { kind, target, effect: None });
+        id
     }
 
     /// Debits minus credits of every account, in minor units.
@@ -113,6 +159,9 @@ impl MemoryBooks {
             }
             let mut pages = state.pages.clone();
             let value = work(&mut pages, &state.refused)?;
+            if let Some(watcher) = &state.watcher {
+                watcher(&state.pages, &pages);
+            }
             state.pages = pages;
             (value, fault)
         };
@@ -128,13 +177,27 @@ impl Books for MemoryBooks {
     fn record<'a>(&'a self, batch: &'a [Record]) -> BoxFuture<'a, Result<Vec<Recorded>, BooksError>> {
         Box::pin(self.commit(move |pages, refused| {
             let mut order: Vec<(usize, &Record)> = batch.iter().enumerate().collect();
-            order.sort_by_key(|(_, record)| (record.delivery.instance, record.delivery.sequence));
+            order.sort_by_key(|(_, Record { delivery, .. })| {
+                (delivery.origin.instance, delivery.origin.sequence)
+            });
             let mut answers = BTreeMap::new();
             for (position, record) in order {
                 answers.insert(position, pages.record(record, refused)?);
             }
             Ok(answers.into_values().collect())
         }))
+    }
+
+    fn count<'a>(&'a self, total: &'a ControlTotal) -> BoxFuture<'a, Result<(), BooksError>> {
+        Box::pin(self.commit(move |pages, _| pages.count(total)))
+    }
+
+    fn act<'a>(
+        &'a self,
+        request: Request,
+        assess: &'a Assess,
+    ) -> BoxFuture<'a, Result<Option<Acted>, BooksError>> {
+        Box::pin(self.commit(move |pages, refused| Ok(pages.act(request.action, assess, refused))))
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<(), BooksError>> {

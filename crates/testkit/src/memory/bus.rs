@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::select;
 use ports::{
-    BoxFuture, Bus, BusUnavailable, Delivery, DeliveryTag, Handle, Linger, NotConfirmed, Outgoing, Queue,
-    Subscription,
+    BoxFuture, Bus, BusUnavailable, Delivery, DeliveryTag, Exchange, Handle, Linger, NotConfirmed, Outgoing,
+    Queue, Subscription,
 };
 
 /// How often a message of `countersign.ledger` may come back before it is dead.
@@ -50,6 +50,7 @@ struct State {
     faults: VecDeque<BusFault>,
     down: bool,
     unbound: bool,
+    booked: Vec<Outgoing>,
 }
 
 #[derive(Debug, Clone)]
@@ -114,6 +115,26 @@ impl MemoryBus {
         held.chain(state.ready.get(&queue).into_iter().flatten()).map(|kept| kept.message.clone()).collect()
     }
 
+    /// Whether a message that is in some queue, or out for delivery, is such a one.
+    pub fn holds(&self, such: impl Fn(&Outgoing) -> bool) -> bool {
+        let state = self.state();
+        let held = state.consumers.values().flat_map(|consumer| consumer.unacknowledged.values());
+        held.chain(state.ready.values().flatten()).any(|kept| such(&kept.message))
+    }
+
+    /// How many messages a queue holds, those that are out for delivery included.
+    pub fn depth(&self, queue: Queue) -> usize {
+        let state = self.state();
+        let held = state.consumers.values().filter(|consumer| consumer.queue == queue);
+        let held: usize = held.map(|consumer| consumer.unacknowledged.len()).sum();
+        held + state.ready.get(&queue).map_or(0, VecDeque::len)
+    }
+
+    /// What was published to `countersign.booked`, the first first.
+    pub fn booked(&self) -> Vec<Outgoing> {
+        self.state().booked.clone()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -130,8 +151,11 @@ impl MemoryBus {
             if fault == BusFault::Refused {
                 return Err(NotConfirmed::Refused);
             }
-            let queue = if state.unbound { Queue::Unrouted } else { Queue::Ledger };
-            state.put(queue, message);
+            match message.exchange {
+                Exchange::Events if state.unbound => state.put(Queue::Unrouted, message),
+                Exchange::Events => state.put(Queue::Ledger, message),
+                Exchange::Booked => state.booked.push(message),
+            }
             fault
         };
         yielding().await;

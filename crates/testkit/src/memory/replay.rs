@@ -1,5 +1,6 @@
 //! Claims in memory: the same judgements as `replay-redis`, no server, and failures on demand.
 
+use core::fmt;
 use core::future::poll_fn;
 use core::task::Poll;
 use std::collections::{BTreeMap, VecDeque};
@@ -22,40 +23,67 @@ pub enum ReplayFault {
     AnswerLost,
 }
 
+/// What was done in the cache, told at the instant at which it was.
+#[derive(Debug, Clone, Copy)]
+pub enum ReplaySeen<'a> {
+    /// A claim was asked for.
+    Claim(&'a Ask, &'a Claim),
+    /// A claim in hand was to move on; whether it did.
+    Promotion(&'a Held, Promotion, UnixMillis, bool),
+    /// The books had their word.
+    Settled(&'a Settled),
+}
+
+type Watcher = Box<dyn Fn(&EventKey, ReplaySeen<'_>) + Send>;
+
 /// Claims on events, in memory. Deterministic: time comes with the calls, and nothing is random.
 #[derive(Debug)]
 pub struct MemoryReplay {
     times: ClaimTimes,
-    retention_ms: i64,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
-    claims: BTreeMap<EventKey, Entry>,
+    claims: Claims,
     written: u64,
     down: bool,
     faults: VecDeque<ReplayFault>,
+    watcher: Option<Watcher>,
 }
 
-#[derive(Debug)]
+/// All claims, as they were at some instant.
+#[derive(Debug, Clone, Default)]
+pub struct Claims(BTreeMap<EventKey, Entry>);
+
+#[derive(Debug, Clone)]
 struct Entry {
-    record: ClaimRecord,
+    /// `None` of a value that does not open.
+    record: Option<ClaimRecord>,
     /// Different for every write, like the nonce of a sealed value.
     exact: [u8; 8],
     kept_until: UnixMillis,
 }
 
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("claims", &self.claims)
+            .field("down", &self.down)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for MemoryReplay {
     fn default() -> Self {
-        Self::new(ClaimTimes::default(), 72 * 3_600_000)
+        Self::new(ClaimTimes::default())
     }
 }
 
 impl MemoryReplay {
-    /// Empty. A promotion to `parked` holds for `retention_ms`.
-    pub fn new(times: ClaimTimes, retention_ms: i64) -> Self {
-        Self { times, retention_ms, state: Mutex::default() }
+    /// Empty.
+    pub fn new(times: ClaimTimes) -> Self {
+        Self { times, state: Mutex::default() }
     }
 
     /// Refuses every operation, or no longer.
@@ -70,12 +98,45 @@ impl MemoryReplay {
 
     /// Loses every claim, as a Redis that restarts without its disk does.
     pub fn forget_everything(&self) {
-        self.state().claims.clear();
+        self.state().claims = Claims::default();
+    }
+
+    /// All claims as they are now.
+    pub fn copy(&self) -> Claims {
+        self.state().claims.clone()
+    }
+
+    /// Goes back to a copy, as a failover to a replica that had fallen behind does.
+    pub fn restore(&self, copy: Claims) {
+        self.state().claims = copy;
+    }
+
+    /// Puts something in the place of every value that no key opens.
+    pub fn spoil_everything(&self) {
+        let mut state = self.state();
+        let keys: Vec<EventKey> = state.claims.0.keys().cloned().collect();
+        for key in keys {
+            state.written += 1;
+            let exact = state.written.to_be_bytes();
+            if let Some(entry) = state.claims.0.get_mut(&key) {
+                (entry.record, entry.exact) = (None, exact);
+            }
+        }
+    }
+
+    /// Tells `watcher` of everything that is done, at the instant at which it is.
+    pub fn watch(&self, watcher: impl Fn(&EventKey, ReplaySeen<'_>) + Send + 'static) {
+        self.state().watcher = Some(Box::new(watcher));
+    }
+
+    /// The exact bytes that are held for an event: whoever has them can move its claim.
+    pub fn exact(&self, key: &EventKey) -> Option<Vec<u8>> {
+        self.state().claims.0.get(key).map(|entry| entry.exact.to_vec())
     }
 
     /// What is held for an event, whatever the time.
     pub fn record(&self, key: &EventKey) -> Option<ClaimRecord> {
-        self.state().claims.get(key).map(|entry| entry.record.clone())
+        self.state().claims.0.get(key).and_then(|entry| entry.record.clone())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -102,25 +163,27 @@ impl MemoryReplay {
 }
 
 impl State {
-    fn write(&mut self, key: &EventKey, record: ClaimRecord, kept_until: UnixMillis) -> Held {
+    fn write(&mut self, key: &EventKey, record: ClaimRecord, kept_until: UnixMillis) -> [u8; 8] {
         self.written += 1;
         let exact = self.written.to_be_bytes();
-        self.claims.insert(key.clone(), Entry { record: record.clone(), exact, kept_until });
-        Held { record, exact: exact.to_vec() }
+        self.claims.0.insert(key.clone(), Entry { record: Some(record), exact, kept_until });
+        exact
     }
 
     fn claim(&mut self, key: &EventKey, ask: &Ask, times: ClaimTimes) -> Claim {
-        let present = self.claims.get(key).filter(|entry| ask.now < entry.kept_until);
-        let record = match present.map(|entry| entry.record.judge(ask, times)) {
+        let present = self.claims.0.get(key).filter(|entry| ask.now < entry.kept_until);
+        let present = present.and_then(|entry| entry.record.as_ref());
+        let record = match present.map(|record| record.judge(ask, times)) {
             None => ClaimRecord::claimed(ask, times),
             Some(Judgement::Free(record)) => record,
             Some(Judgement::Answer(answer)) => return answer,
         };
-        Claim::Taken(self.write(key, record, ask.now.plus_ms(ask.retention_ms)))
+        let exact = self.write(key, record.clone(), ask.now.plus_ms(ask.retention_ms)).to_vec();
+        Claim::Taken(Held { record, exact, retention_ms: ask.retention_ms })
     }
 
     fn promote(&mut self, key: &EventKey, held: &Held, next: ClaimRecord, now: UnixMillis) -> bool {
-        let present = self.claims.get(key).filter(|entry| now < entry.kept_until);
+        let present = self.claims.0.get(key).filter(|entry| now < entry.kept_until);
         let Some(kept_until) =
             present.filter(|entry| *held.exact == entry.exact).map(|entry| entry.kept_until)
         else {
@@ -129,11 +192,21 @@ impl State {
         self.write(key, next, kept_until);
         true
     }
+
+    fn tell(&self, key: &EventKey, seen: ReplaySeen<'_>) {
+        if let Some(watcher) = &self.watcher {
+            watcher(key, seen);
+        }
+    }
 }
 
 impl Replay for MemoryReplay {
     fn claim<'a>(&'a self, key: &'a EventKey, ask: Ask) -> BoxFuture<'a, Result<Claim, ReplayUnavailable>> {
-        Box::pin(self.operation(move |state| state.claim(key, &ask, self.times)))
+        Box::pin(self.operation(move |state| {
+            let claim = state.claim(key, &ask, self.times);
+            state.tell(key, ReplaySeen::Claim(&ask, &claim));
+            claim
+        }))
     }
 
     fn promote<'a>(
@@ -143,8 +216,12 @@ impl Replay for MemoryReplay {
         to: Promotion,
         now: UnixMillis,
     ) -> BoxFuture<'a, Result<bool, ReplayUnavailable>> {
-        let next = held.record.promoted(to, now, self.times, self.retention_ms);
-        Box::pin(self.operation(move |state| state.promote(key, &held, next, now)))
+        let next = held.record.promoted(to, now, self.times, held.retention_ms);
+        Box::pin(self.operation(move |state| {
+            let done = state.promote(key, &held, next, now);
+            state.tell(key, ReplaySeen::Promotion(&held, to, now, done));
+            done
+        }))
     }
 
     fn settle<'a>(
@@ -154,6 +231,7 @@ impl Replay for MemoryReplay {
     ) -> BoxFuture<'a, Result<(), ReplayUnavailable>> {
         Box::pin(self.operation(move |state| {
             let kept_until = settled.now.plus_ms(settled.retention_ms);
+            state.tell(key, ReplaySeen::Settled(&settled));
             state.write(key, settled.into_record(), kept_until);
         }))
     }

@@ -126,7 +126,7 @@ impl Drop for Database {
     }
 }
 
-/// What must be true of any books: each transaction is whole and balanced, each booked event has one.
+/// What must be true of any books: each transaction is whole and balanced, whatever stands booked has one, and nothing else.
 async fn audit(client: &Client) {
     let row = client.query_one("SELECT to_regclass('countersign.journal') IS NOT NULL", &[]).await.unwrap();
     if !row.get::<_, bool>(0) {
@@ -141,11 +141,12 @@ async fn audit(client: &Client) {
                  SELECT FROM countersign.entry WHERE transaction_id = transaction.id
                  GROUP BY currency HAVING sum(amount_minor) <> 0)
              UNION ALL
-             SELECT 'event ' || event_id || ' is booked without a transaction'
+             SELECT 'event ' || event_id || ' is ' || standing.status || ', its transactions say otherwise'
              FROM countersign.event
-             WHERE outcome = 'booked' AND NOT EXISTS (
-               SELECT FROM countersign.event_transaction
-               WHERE event_row = event.id AND role IN ('first', 'describer'))",
+             JOIN countersign.event_standing AS standing ON standing.event_row = event.id
+             WHERE (standing.status = 'booked') <> EXISTS (
+               SELECT FROM countersign.event_transaction AS link
+               WHERE link.event_row = event.id AND role IN ('first', 'describer'))",
             &[],
         )
         .await

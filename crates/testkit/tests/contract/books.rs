@@ -6,7 +6,7 @@ use testkit::memory::books::{BooksFault, MemoryBooks};
 #[tokio::test]
 async fn books_in_memory_keep_the_contract_and_balance() {
     let books = MemoryBooks::new();
-    all(&books).await;
+    all(&books, &books).await;
     let mut totals = std::collections::BTreeMap::new();
     for ((_, livemode, _, currency), minor) in books.trial_balance() {
         *totals.entry((livemode, currency)).or_insert(0_i128) += minor;

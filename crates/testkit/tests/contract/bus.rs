@@ -1,4 +1,4 @@
-use ports::{Bus as _, NotConfirmed, Queue};
+use ports::{Bus as _, Exchange, NotConfirmed, Outgoing, Queue};
 use runtime::TokioExecutor;
 use testkit::contract::bus::{all, at_once, ids, message, receive_and_ack, subscribe};
 use testkit::memory::bus::{BusFault, MemoryBus};
@@ -60,4 +60,16 @@ async fn what_no_queue_is_bound_for_goes_to_unrouted() {
     bus.publish(message("astray")).await.unwrap();
     assert!(bus.messages(Queue::Ledger).is_empty());
     assert_eq!(bus.messages(Queue::Unrouted).len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_booked_can_be_seen_in_its_order() {
+    let bus = MemoryBus::new(TokioExecutor::handle());
+    bus.inject([BusFault::None, BusFault::Refused]);
+    for id in ["one", "refused", "two"] {
+        let refused = bus.publish(Outgoing { exchange: Exchange::Booked, ..message(id) }).await.is_err();
+        assert_eq!(refused, id == "refused");
+    }
+    let seen: Vec<String> = bus.booked().into_iter().map(|booked| booked.message_id).collect();
+    assert_eq!(seen, ["one", "two"]);
 }

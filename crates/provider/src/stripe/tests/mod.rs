@@ -28,7 +28,9 @@ fn read(body: &str) -> Result<Event, Unreadable> {
     let request = Request { headers: &headers, body: body.as_bytes() };
     let verified =
         verify(Scheme::Stripe, &request, &[secret], Freshness::of(Scheme::Stripe), CREATED).unwrap();
-    Stripe.events(&verified, &own_account(), UnixMillis(CREATED * 1000)).map(|mut events| events.remove(0))
+    let received_at = UnixMillis(CREATED * 1000);
+    let arrival = Arrival { own_account: &own_account(), livemode: Livemode::Live, received_at };
+    Stripe.events(&verified, &arrival).map(|mut events| events.remove(0))
 }
 
 fn assess(event: &Event) -> Assessment {

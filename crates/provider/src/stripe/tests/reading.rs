@@ -133,3 +133,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_an_event_is_about_is_told_in_the_books_own_units_or_not_at_all() {
+    for (currency, units, minor) in [
+        (json!("usd"), json!(1099), Some(1099)),
+        (json!("isk"), json!(50_000), Some(500)),
+        (json!("ugx"), json!(50_001), None),
+        (json!("zzz"), json!(1), None),
+        (json!(null), json!(1), None),
+        (json!("usd"), json!(null), None),
+        (json!("usd"), json!(-5), Some(-5)),
+    ] {
+        let object = with(with(charge(), "currency", currency.clone()), "amount", units.clone());
+        let event = read(&event("some.type", &object).to_string()).unwrap();
+        assert_eq!(Stripe.money(&event.payload).map(Amount::minor), minor, "{units} {currency}");
+    }
+    assert_eq!(Stripe.money(b"no JSON"), None);
+}

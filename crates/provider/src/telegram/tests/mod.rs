@@ -1,6 +1,6 @@
 //! What the provider makes of whole deliveries.
 
-use ledger::{ProviderAccount, UnixMillis};
+use ledger::{Livemode, ProviderAccount, UnixMillis};
 use serde_json::{Value, json};
 use signature::{Freshness, Request, Scheme, Secret, Verified, verify};
 
@@ -33,7 +33,8 @@ fn verified(body: &[u8]) -> Option<Verified<'_>> {
 /// Verifies `body` and reads it as the ingress does.
 fn read(body: impl AsRef<[u8]>) -> Result<Event, Unreadable> {
     let delivery = verified(body.as_ref()).ok_or(Unreadable::Json)?;
-    Telegram.events(&delivery, &bot(), RECEIVED).map(|mut events| events.remove(0))
+    let arrival = Arrival { own_account: &bot(), livemode: Livemode::Live, received_at: RECEIVED };
+    Telegram.events(&delivery, &arrival).map(|mut events| events.remove(0))
 }
 
 fn assess(event: &Event, settles_with: Option<&SettlesWith>) -> Assessment {

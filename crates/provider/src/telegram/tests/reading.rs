@@ -215,3 +215,20 @@ proptest! {
         prop_assert_eq!(read(odd), read(body));
     }
 }
+
+#[test]
+fn what_an_update_is_about_is_told_in_the_books_own_units() {
+    for (kind, content, shown) in [
+        (
+            "message",
+            message("successful_payment", &stars()),
+            Some((stars()["total_amount"].as_i64().unwrap(), "XTR")),
+        ),
+        ("message", message("text", &json!("hello")), None),
+    ] {
+        let event = read(update(41, kind, &content)).unwrap();
+        let money = Telegram.money(&event.payload).map(|amount| (amount.minor(), amount.currency().code()));
+        assert_eq!(money, shown, "{kind}");
+    }
+    assert_eq!(Telegram.money(b"\xff"), None);
+}

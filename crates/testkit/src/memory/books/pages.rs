@@ -2,55 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::{EventKey, MovementKey, Outcome, Reason, TraceId, Transaction};
-use ports::{BooksError, Decision, DeliveryRecord, EventRecord, Filing, Record, Recorded, Settlement};
+use ledger::{
+    ActionId, EventKey, MovementKey, Outcome, ProblemSlug, Reason, Source, Status, Transaction, UnixMillis,
+};
+use ports::{
+    BooksError, Decision, DeliveryRecord, EventRecord, Filing, Gate, Record, Recorded, Settlement, Subject,
+};
 use wire::{InstanceId, Sequence};
+
+use super::kept::{ActionKept, DeliveryKept, EventKept, StatusKept, TotalKept, TransactionKept};
+
+/// Which refusals were counted: the instance and the window that told, the source, the reason, the minute.
+pub type RefusalKey = (InstanceId, u64, Source, ProblemSlug, UnixMillis);
 
 /// All that is committed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Pages {
-    pub(super) events: BTreeMap<EventKey, EventKept>,
-    pub(super) deliveries: BTreeMap<(InstanceId, Sequence), DeliveryKept>,
-    pub(super) transactions: BTreeMap<MovementKey, TransactionKept>,
-}
-
-/// An event in the books.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventKept {
-    /// As it came first.
-    pub record: EventRecord,
-    /// The trace of the delivery that brought it.
-    pub trace_id: Option<TraceId>,
-    /// What its first processing found.
-    pub outcome: Outcome,
-    /// Why, unless booked.
-    pub reason: Option<Reason>,
-    /// The movements it asserts, if it is booked.
-    pub movements: BTreeSet<MovementKey>,
-}
-
-/// A message in the books.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryKept {
-    /// How it came.
-    pub delivery: DeliveryRecord,
-    /// The event that it names, even where it is kept as evidence only.
-    pub key: Option<EventKey>,
-    /// The first answer.
-    pub answer: Recorded,
-}
-
-/// A transaction in the books.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TransactionKept {
-    /// With its entries.
-    pub transaction: Transaction,
-    /// The event that made it.
-    pub first: EventKey,
-    /// The other booked events that assert it.
-    pub describers: BTreeSet<EventKey>,
-    /// The events that assert the movement with other money.
-    pub conflicts: BTreeSet<EventKey>,
+pub struct Pages {
+    /// Every event.
+    pub events: BTreeMap<EventKey, EventKept>,
+    /// Every message.
+    pub deliveries: BTreeMap<(InstanceId, Sequence), DeliveryKept>,
+    /// Every transaction.
+    pub transactions: BTreeMap<MovementKey, TransactionKept>,
+    /// Every control total, by instance and window.
+    pub totals: BTreeMap<(InstanceId, u64), TotalKept>,
+    /// Every count of refusals.
+    pub refusals: BTreeMap<RefusalKey, u64>,
+    /// Every action of an operator, with what came of it.
+    pub actions: BTreeMap<ActionId, ActionKept>,
 }
 
 impl Pages {
@@ -60,64 +39,113 @@ impl Pages {
         record: &Record,
         refused: &BTreeSet<EventKey>,
     ) -> Result<Recorded, BooksError> {
-        let identity = (record.delivery.instance, record.delivery.sequence);
+        let identity = (record.delivery.origin.instance, record.delivery.origin.sequence);
         if let Some(kept) = self.deliveries.get(&identity) {
-            return Ok(Recorded { settlement: Settlement::Again, ..kept.answer.clone() });
+            return Ok(self.again(kept));
         }
-        let (key, answer) = match &record.filing {
+        let gate = record.delivery.gate;
+        let (key, asked, answer) = match &record.filing {
             Filing::Evidence { reason, .. } if reason.outcome() != Outcome::Parked => {
-                return Err(BooksError::Refused("evidence is parked and nothing else".to_owned()));
+                return Err(refusal("evidence is parked and nothing else"));
             }
-            Filing::Evidence { key, reason, .. } => (key.clone(), parked(Settlement::Evidence, *reason)),
-            Filing::Event(event, _) if refused.contains(&event.key) => {
-                return Err(BooksError::Refused("refused on demand".to_owned()));
+            Filing::Evidence { subject, reason, .. } => {
+                let key = match subject {
+                    Subject::Event(key) => Some(key.clone()),
+                    Subject::Source(_) | Subject::Unknown => None,
+                };
+                (key, Some(*reason), parked(Settlement::Evidence, *reason))
             }
-            Filing::Event(event, decision) => {
-                (Some(event.key.clone()), self.file(event, decision, &record.delivery)?)
+            Filing::Event(event) if refused.contains(&event.event.key) => {
+                return Err(refusal("refused on demand"));
+            }
+            Filing::Event(event) => {
+                let asked = match event.decision {
+                    Decision::Keep(reason) => Some(reason),
+                    Decision::Book(_) => None,
+                };
+                if (gate == Gate::Refused) != asked.is_some_and(Reason::is_of_gate) {
+                    return Err(refusal("the gate's reasons go with its refusals alone"));
+                }
+                (Some(event.event.key.clone()), asked, self.file(event, &record.delivery)?)
             }
         };
-        let kept = DeliveryKept { delivery: record.delivery.clone(), key, answer: answer.clone() };
+        let (outcome, reason) = row_of(gate, asked, &answer);
+        let delivery = record.delivery.clone();
+        let kept = DeliveryKept { delivery, key, outcome, reason, answer: answer.clone() };
         self.deliveries.insert(identity, kept);
         Ok(answer)
     }
 
-    fn file(
+    /// The answer to a message that was recorded before: where its event stands now.
+    fn again(&self, kept: &DeliveryKept) -> Recorded {
+        match kept.event().and_then(|key| self.events.get(key)) {
+            Some(event) => event.answer(Settlement::Again),
+            None => Recorded { settlement: Settlement::Again, ..kept.answer.clone() },
+        }
+    }
+
+    fn file(&mut self, record: &EventRecord, delivery: &DeliveryRecord) -> Result<Recorded, BooksError> {
+        let key = &record.event.key;
+        let Some(there) = self.events.get(key) else {
+            let (reason, movements) = self.decide(record)?;
+            let kept = EventKept {
+                record: storable(record)?,
+                trace_id: delivery.trace_id.clone(),
+                outcome: reason.map_or(Outcome::Booked, Reason::outcome),
+                reason,
+                statuses: Vec::new(),
+                movements,
+            };
+            let answer = kept.answer(Settlement::New);
+            self.events.insert(key.clone(), kept);
+            return Ok(answer);
+        };
+        if there.record.event.fingerprint.contradicts(&record.event.fingerprint) {
+            return Ok(parked(Settlement::Reused, Reason::EventIdReused));
+        }
+        let waits = matches!(there.standing(), (Status::Parked, Some(reason)) if reason.is_of_gate());
+        if delivery.gate == Gate::Refused || !waits {
+            return Ok(there.answer(Settlement::Hit));
+        }
+        let (reason, movements) = self.decide(record)?;
+        let status = StatusKept {
+            status: reason.map_or(Outcome::Booked, Reason::outcome).into(),
+            reason,
+            action: None,
+            trace_id: delivery.trace_id.clone(),
+        };
+        Ok(self.follow(key, status, movements).answer(Settlement::TookOver))
+    }
+
+    /// Books what an event asserts, or finds why not.
+    pub(super) fn decide(
         &mut self,
-        event: &EventRecord,
-        decision: &Decision,
-        delivery: &DeliveryRecord,
-    ) -> Result<Recorded, BooksError> {
-        if let Some(kept) = self.events.get(&event.key) {
-            if kept.record.fingerprint.contradicts(&event.fingerprint) {
-                return Ok(parked(Settlement::Reused, Reason::EventIdReused));
-            }
-            return Ok(kept.answer(Settlement::Hit));
-        }
-        if core::str::from_utf8(&event.payload).is_err() || event.payload.contains(&0) {
-            return Err(BooksError::Refused("a payload is no text".to_owned()));
-        }
-        let (reason, movements) = match decision {
+        record: &EventRecord,
+    ) -> Result<(Option<Reason>, BTreeSet<MovementKey>), BooksError> {
+        let key = &record.event.key;
+        Ok(match &record.decision {
             Decision::Keep(reason) => (Some(*reason), BTreeSet::new()),
             Decision::Book(asserted) if asserted.is_empty() => {
-                return Err(BooksError::Refused(
-                    "an event is to be booked and asserts no movement".to_owned(),
-                ));
+                return Err(refusal("an event is to be booked and asserts no movement"));
             }
-            Decision::Book(asserted) if self.contradict(&event.key, asserted) => {
+            Decision::Book(asserted) if self.contradict(key, asserted) => {
                 (Some(Reason::MovementConflict), BTreeSet::new())
             }
-            Decision::Book(asserted) => (None, self.book(&event.key, asserted)),
-        };
-        let kept = EventKept {
-            record: event.clone(),
-            trace_id: delivery.trace_id.clone(),
-            outcome: reason.map_or(Outcome::Booked, Reason::outcome),
-            reason,
-            movements,
-        };
-        let answer = kept.answer(Settlement::New);
-        self.events.insert(event.key.clone(), kept);
-        Ok(answer)
+            Decision::Book(asserted) => (None, self.book(key, asserted)),
+        })
+    }
+
+    /// One more status of an event that is there.
+    pub(super) fn follow(
+        &mut self,
+        key: &EventKey,
+        status: StatusKept,
+        movements: BTreeSet<MovementKey>,
+    ) -> &EventKept {
+        let kept = self.events.get_mut(key).expect("whoever adds a status has seen the event");
+        kept.statuses.push(status);
+        kept.movements = movements;
+        kept
     }
 
     /// Whether one of the movements has other money than the books, or than another of them.
@@ -158,18 +186,40 @@ impl Pages {
     }
 }
 
-impl EventKept {
-    fn answer(&self, settlement: Settlement) -> Recorded {
-        let Self { outcome, reason, movements, .. } = self;
-        Recorded {
-            settlement,
-            outcome: *outcome,
-            reason: *reason,
-            movements: movements.iter().cloned().collect(),
-        }
+/// What can be kept as text.
+pub(super) fn storable(record: &EventRecord) -> Result<EventRecord, BooksError> {
+    let payload = &record.event.payload;
+    if core::str::from_utf8(payload).is_err() || payload.contains(&0) {
+        return Err(refusal("a payload is no text"));
+    }
+    Ok(record.clone())
+}
+
+/// What the message's own row says.
+fn row_of(gate: Gate, asked: Option<Reason>, answer: &Recorded) -> (&'static str, Option<Reason>) {
+    let found = match answer.settlement {
+        Settlement::Reused => answer.reason,
+        Settlement::New
+        | Settlement::Hit
+        | Settlement::Again
+        | Settlement::TookOver
+        | Settlement::Evidence => asked,
+    };
+    let refusable = matches!(
+        found,
+        Some(Reason::EventTooOld | Reason::EventWrongMode | Reason::EventIdReused | Reason::PayloadInvalid)
+    );
+    match (gate, answer.settlement) {
+        (Gate::Refused, _) if refusable => ("refused", found),
+        (_, Settlement::Hit) => ("hit", None),
+        (_, _) => (answer.outcome.as_str(), answer.reason),
     }
 }
 
 fn parked(settlement: Settlement, reason: Reason) -> Recorded {
     Recorded { settlement, outcome: Outcome::Parked, reason: Some(reason), movements: Vec::new() }
+}
+
+fn refusal(text: &str) -> BooksError {
+    BooksError::Refused(text.to_owned())
 }
