@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::link::{Link, LinkError};
 use crate::settings::Settings;
 use crate::subscription::Consumption;
-use crate::topology;
+use crate::topology::{self, Place};
 
 pub(crate) struct Consuming {
     settings: Arc<Settings>,
@@ -78,7 +78,8 @@ impl Consuming {
     ) -> Result<Consumption, LinkError> {
         let link = self.link(state).await?;
         let channel: Channel = link.channel().await?;
-        topology::establish(&link, &channel, self.settings.declare).await?;
+        let place = Place::Queue(queue);
+        topology::establish(&link, &channel, self.settings.declare, place).await?;
         Consumption::start(link, channel, queue, prefetch, self.handle.clone()).await
     }
 

@@ -83,7 +83,8 @@ pub(crate) fn hear(delivery: lapin::message::Delivery) -> Delivery {
 /// Every header that has a text: our own, and the broker's (`x-delivery-count`, `x-first-death-reason`, `x-death`).
 fn texts(table: &FieldTable) -> Headers {
     table.into_iter().fold(Headers::default(), |headers, (name, value)| match readable(value) {
-        Some(text) => headers.with(name.as_str(), text),
+        // Whoever wrote it: no database holds a zero as text.
+        Some(text) => headers.with(name.as_str(), text.replace('\0', "\u{fffd}")),
         None => headers,
     })
 }

@@ -17,7 +17,7 @@ use crate::link::{Link, LinkError};
 use crate::message::speak;
 use crate::pulse::{Line, Pulse};
 use crate::settings::Settings;
-use crate::topology;
+use crate::topology::{self, Place};
 use crate::watch::{End, Watch};
 
 /// Publishes in flight at most; what is beyond waits in the mailbox.
@@ -247,6 +247,7 @@ async fn open(settings: Arc<Settings>, handle: Handle) -> Result<(Link, Channel)
 async fn open_channel(settings: &Settings, link: &Link) -> Result<Channel, LinkError> {
     let channel = link.channel().await?;
     link.request(channel.confirm_select(ConfirmSelectOptions::default())).await?;
-    topology::establish(link, &channel, settings.declare).await?;
+    let place = Place::Exchange(settings.publishes_to);
+    topology::establish(link, &channel, settings.declare, place).await?;
     Ok(channel)
 }

@@ -5,6 +5,7 @@ use core::str::FromStr;
 use core::time::Duration;
 
 use lapin::uri::{AMQPScheme, AMQPUri};
+use ports::Exchange;
 use tls::Tls;
 
 /// How to reach the broker and how long to wait for it.
@@ -18,6 +19,8 @@ pub struct Settings {
     pub connection_name: String,
     /// Whether to create the topology or only to look whether it is there.
     pub declare: Declare,
+    /// The exchange that is looked for before anything is published, where nothing is declared.
+    pub publishes_to: Exchange,
     /// How long a publish may wait for its confirm.
     pub confirm_deadline: Duration,
     /// How long a connection may stay blocked, or leave every publish unconfirmed, before it is made anew.
@@ -34,6 +37,7 @@ impl Settings {
             tls: Tls::default(),
             connection_name: connection_name.into(),
             declare: Declare::Declare,
+            publishes_to: Exchange::Events,
             confirm_deadline: Duration::from_secs(2),
             blocked_deadline: Duration::from_secs(30),
             heartbeat_seconds: 10,
@@ -46,7 +50,7 @@ impl Settings {
 pub enum Declare {
     /// This adapter, at every connection; what exists with other arguments is refused by the broker.
     Declare,
-    /// Somebody else (definitions of the broker): only looked for, bindings and arguments are not seen.
+    /// Somebody else (definitions of the broker): only what is used is looked for; bindings and arguments are not seen.
     Passive,
 }
 

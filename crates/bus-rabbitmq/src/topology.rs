@@ -10,22 +10,34 @@ use ports::{Exchange, Queue};
 use crate::link::{Link, LinkError};
 use crate::settings::Declare;
 
-/// Deliveries of a message of `countersign.ledger` after which it is dead. Written out, because the default is none
-/// before RabbitMQ 4.0 and 20 after; never -1, which 3.10 takes for zero.
-const LEDGER_DELIVERIES: i32 = 20;
+/// Deliveries of a message after which it is dead. Written out, because the default is none before RabbitMQ 4.0 and 20
+/// after; never -1, which 3.10 takes for zero.
+const DELIVERIES: i32 = 20;
 
-/// The same for the queues that have nowhere further to go: there the limit would mean deletion.
-const LAST_RESORT_DELIVERIES: i32 = 100_000;
+/// The same for the queue that has nowhere further to go: there the limit would mean deletion.
+const LAST_DELIVERIES: i32 = 100_000;
 
-/// Declares or looks for everything, each thing after what it refers to: at-least-once dead-lettering retries only
-/// every three minutes what it could not route, and an absent alternate exchange is a lost message.
-pub(crate) async fn establish(link: &Link, channel: &Channel, declare: Declare) -> Result<(), LinkError> {
+/// What a channel is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    Exchange(Exchange),
+    Queue(Queue),
+}
+
+/// Declares everything, each thing after what it refers to: at-least-once dead-lettering retries only every three minutes
+/// what it could not route, and an absent alternate exchange is a lost message. Or looks for what is used here.
+pub(crate) async fn establish(
+    link: &Link,
+    channel: &Channel,
+    declare: Declare,
+    place: Place,
+) -> Result<(), LinkError> {
     let topology = Topology { link, channel };
     match declare {
-        Declare::Passive => topology.look().await,
+        Declare::Passive => topology.look(place).await,
         Declare::Declare => {
-            topology.last_resort(Queue::Unrouted).await?;
-            topology.last_resort(Queue::Dead).await?;
+            topology.dead().await?;
+            topology.unrouted().await?;
             topology.events().await?;
             topology.ledger().await?;
             topology.exchange(Exchange::Booked.name(), ExchangeKind::Topic, FieldTable::default()).await
@@ -39,14 +51,23 @@ struct Topology<'a> {
 }
 
 impl Topology<'_> {
-    /// A fanout exchange and its quorum queue, of the same name.
-    async fn last_resort(&self, queue: Queue) -> Result<(), LinkError> {
-        let name = queue.name();
-        self.exchange(name, ExchangeKind::Fanout, FieldTable::default()).await?;
+    async fn dead(&self) -> Result<(), LinkError> {
         let arguments = table([
             ("x-queue-type", text("quorum")),
-            ("x-delivery-limit", AMQPValue::LongInt(LAST_RESORT_DELIVERIES)),
+            ("x-delivery-limit", AMQPValue::LongInt(LAST_DELIVERIES)),
         ]);
+        self.behind_a_fanout(Queue::Dead, arguments).await
+    }
+
+    /// Its messages may end their processor as any others may, so they too are dead in the end.
+    async fn unrouted(&self) -> Result<(), LinkError> {
+        self.behind_a_fanout(Queue::Unrouted, mortal()).await
+    }
+
+    /// A fanout exchange and its queue, of the same name.
+    async fn behind_a_fanout(&self, queue: Queue, arguments: FieldTable) -> Result<(), LinkError> {
+        let name = queue.name();
+        self.exchange(name, ExchangeKind::Fanout, FieldTable::default()).await?;
         self.queue(name, arguments).await?;
         self.bind(name, name, "").await
     }
@@ -56,36 +77,28 @@ impl Topology<'_> {
         self.exchange(Exchange::Events.name(), ExchangeKind::Topic, arguments).await
     }
 
-    /// Dead-lettering at least once needs all of strategy, overflow and exchange; with one missing it is silently at
-    /// most once.
     async fn ledger(&self) -> Result<(), LinkError> {
         let name = Queue::Ledger.name();
-        let arguments = table([
-            ("x-queue-type", text("quorum")),
-            ("x-delivery-limit", AMQPValue::LongInt(LEDGER_DELIVERIES)),
-            ("x-dead-letter-exchange", text(Queue::Dead.name())),
-            ("x-dead-letter-strategy", text("at-least-once")),
-            ("x-overflow", text("reject-publish")),
-        ]);
-        self.queue(name, arguments).await?;
+        self.queue(name, mortal()).await?;
         self.bind(name, Exchange::Events.name(), "#").await
     }
 
-    async fn look(&self) -> Result<(), LinkError> {
-        let [events, booked] = Exchange::ALL.map(Exchange::name);
-        for name in [Queue::Unrouted.name(), Queue::Dead.name(), events, booked] {
-            let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-            let any_kind = ExchangeKind::Topic; // Not compared by a passive declaration.
-            let looking =
-                self.channel.exchange_declare(name.into(), any_kind, options, FieldTable::default());
-            self.link.request(looking).await?;
+    /// Brokers from 4.2.6 on want a right even for a look, so nothing is looked at but what is used.
+    async fn look(&self, place: Place) -> Result<(), LinkError> {
+        let arguments = FieldTable::default();
+        match place {
+            Place::Exchange(exchange) => {
+                let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+                let any_kind = ExchangeKind::Topic; // Not compared by a passive declaration.
+                let name = exchange.name().into();
+                self.link.request(self.channel.exchange_declare(name, any_kind, options, arguments)).await
+            }
+            Place::Queue(queue) => {
+                let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+                let looking = self.channel.queue_declare(queue.name().into(), options, arguments);
+                self.link.request(looking).await.map(drop)
+            }
         }
-        for queue in Queue::ALL {
-            let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-            let looking = self.channel.queue_declare(queue.name().into(), options, FieldTable::default());
-            self.link.request(looking).await?;
-        }
-        Ok(())
     }
 
     async fn exchange(&self, name: &str, kind: ExchangeKind, arguments: FieldTable) -> Result<(), LinkError> {
@@ -104,6 +117,18 @@ impl Topology<'_> {
         let binding = self.channel.queue_bind(queue.into(), exchange.into(), key.into(), options, arguments);
         self.link.request(binding).await
     }
+}
+
+/// A queue whose messages are dead after too many deliveries. Dead-lettering at least once needs all of strategy, overflow
+/// and exchange; with one missing it is silently at most once.
+fn mortal() -> FieldTable {
+    table([
+        ("x-queue-type", text("quorum")),
+        ("x-delivery-limit", AMQPValue::LongInt(DELIVERIES)),
+        ("x-dead-letter-exchange", text(Queue::Dead.name())),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish")),
+    ])
 }
 
 fn table<const N: usize>(arguments: [(&str, AMQPValue); N]) -> FieldTable {

@@ -105,7 +105,7 @@ impl Gate {
         }
     }
 
-    /// Remembers an event that is turned away without a claim, if it came in time.
+    /// Remembers an event that is turned away, if it came in time.
     pub(crate) fn turn_away(&self, source: &SourceGate, event: &Event, received_at: UnixMillis) {
         if source.age(event, received_at) == Age::Fresh {
             self.came_in_time().note(event.key_of_content(), self.handle.monotonic());
@@ -152,13 +152,13 @@ impl Gate {
         let listed = listed(source, &origin, key.event_id.clone());
         let sent = AcceptedEvent { origin, event: event.clone() };
         let published = self.publish(message::accepted(sent, self.handle.now()), listed).await;
-        match passage {
-            Passage::Claimed(held) => {
-                let to = if published.is_ok() { Promotion::Accepted } else { Promotion::Released };
-                self.promote(&key, held, to).await;
-            }
-            Passage::Unchecked if published.is_err() => self.turn_away(source, &event, received_at),
-            Passage::Unchecked => {}
+        if published.is_err() {
+            // The claim would remember it too, if the cache lives that long.
+            self.turn_away(source, &event, received_at);
+        }
+        if let Passage::Claimed(held) = passage {
+            let to = if published.is_ok() { Promotion::Accepted } else { Promotion::Released };
+            self.promote(&key, held, to).await;
         }
         match published {
             Ok(()) => Answer::Accepted(key.event_id),

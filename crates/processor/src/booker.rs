@@ -212,7 +212,11 @@ fn lesser(record: Record, reason: Reason) -> Option<Record> {
             delivery.gate = Gate::Accepted;
             Filing::Evidence { subject: Subject::Event(event.event.key), reason, broker_history: None }
         }
-        Filing::Evidence { .. } => return None,
+        // What the broker said of its way is the one part of evidence that a stranger may have written.
+        Filing::Evidence { subject, reason, broker_history: Some(_) } => {
+            Filing::Evidence { subject, reason, broker_history: None }
+        }
+        Filing::Evidence { broker_history: None, .. } => return None,
     };
     Some(Record { delivery, filing })
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use ledger::{PostingTable, Provider, ProviderAccount, Source};
-use ports::Linger;
+use ports::{Exchange, Linger};
 use runtime::config::{Document, Problems};
 use runtime::sections::{self, Tls};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -78,6 +78,7 @@ impl Config {
                 replay,
                 bus: bus_rabbitmq::Settings {
                     tls: rabbitmq.tls,
+                    publishes_to: Exchange::Booked,
                     declare: if rabbitmq.declare {
                         bus_rabbitmq::Declare::Declare
                     } else {

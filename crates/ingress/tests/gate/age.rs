@@ -121,6 +121,20 @@ fn what_was_seen_fresh_and_turned_away_is_not_too_old_later() {
 }
 
 #[test]
+fn what_was_turned_away_is_not_too_old_later_even_if_the_cache_has_forgotten_it() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        let body = world.body("evt_1");
+        world.bus.set_down(true);
+        assert_eq!(world.post(&body).await, Answer::Refused(Problem::NotDurable));
+        world.bus.set_down(false);
+        world.replay.forget_everything();
+        world.handle.sleep(Duration::from_hours(1)).await;
+        assert!(matches!(world.post(&body).await, Answer::Accepted(_)));
+        assert!(world.refused().is_empty());
+    });
+}
+
+#[test]
 fn what_came_in_time_and_was_turned_away_without_a_claim_is_not_too_old_later() {
     in_worlds(ReplayPolicy::Open, async |world| {
         let bodies: Vec<String> = (0..110).map(|n| world.body(&format!("evt_{n}"))).collect();

@@ -253,7 +253,7 @@ impl State {
         let returned = consumer.unacknowledged.into_values();
         let returned = returned.map(|kept| Kept { returns: kept.returns + 1, ..kept });
         let (dead, mut alive): (VecDeque<_>, VecDeque<_>) =
-            returned.partition(|kept| queue == Queue::Ledger && kept.returns > DELIVERY_LIMIT);
+            returned.partition(|kept| queue != Queue::Dead && kept.returns > DELIVERY_LIMIT);
         for Kept { mut message, .. } in dead {
             message.headers = message
                 .headers
