@@ -19,6 +19,9 @@ pub enum AuditStoreError {
     /// There is no run of this number.
     #[error("there is no audit run {0}")]
     NoSuchRun(RunId),
+    /// Another auditor is doing the same.
+    #[error("another auditor is at it")]
+    Elsewhere,
 }
 
 /// What an error of `statement` means; by SQLSTATE, never by message text.

@@ -7,11 +7,12 @@ use audit::{
     AccountName, CurrencyCode, EventId, HeaderRow, LegRow, Livemode, MovementKey, Suspects, TotalRow,
     TraceId, TransactionId, TransactionRow, Written,
 };
-use tokio_postgres::types::{FromSql, ToSql, Type};
-use tokio_postgres::{Row, Transaction};
+use tokio_postgres::Transaction;
+use tokio_postgres::types::Type;
 
 use crate::AuditStoreError;
-use crate::error::{of_driver, unreadable};
+use crate::error::unreadable;
+use crate::query::{Columns, Parameters, query};
 
 /// How many suspect transactions are read in full; the others are counted.
 const SUSPECTS_MAX: i64 = 200;
@@ -19,8 +20,10 @@ const SUSPECTS_MAX: i64 = 200;
 /// The rows that a run sees.
 #[derive(Debug)]
 pub(crate) enum Horizon {
-    /// What the transaction's own snapshot sees.
+    /// What the transaction's own snapshot sees: everything.
     Now,
+    /// Of that, only what something new belongs to: with this transaction number or a later one.
+    Tail(i64),
     /// What an earlier run saw.
     Recorded {
         /// `pg_snapshot`, in the transaction numbers of the cluster that it was taken in.
@@ -33,22 +36,28 @@ pub(crate) enum Horizon {
 impl Horizon {
     fn parameters(&self) -> (Option<&str>, i64) {
         match self {
-            Self::Now => (None, 0),
+            Self::Now | Self::Tail(_) => (None, 0),
             Self::Recorded { snapshot, xid_offset } => (Some(snapshot), *xid_offset),
         }
     }
 }
 
-/// Debits and credits of every livemode and currency.
+/// Debits and credits of every livemode and currency; of a tail, its own alone.
 pub(crate) async fn totals(
     transaction: &Transaction<'_>,
     horizon: &Horizon,
 ) -> Result<Vec<TotalRow>, AuditStoreError> {
     const TOTALS: &str =
         concat!("-- totals\n", include_str!("../sql/horizon.sql"), include_str!("../sql/totals.sql"));
+    const TAIL: &str = concat!("-- tail_totals\n", include_str!("../sql/tail_totals.sql"));
     let (snapshot, xid_offset) = horizon.parameters();
-    let parameters: &[(&(dyn ToSql + Sync), Type)] = &[(&snapshot, Type::TEXT), (&xid_offset, Type::INT8)];
-    let rows = transaction.query_typed(TOTALS, parameters).await.map_err(of_driver("totals"))?;
+    let rows = match horizon {
+        Horizon::Tail(lo) => query(transaction, "tail_totals", TAIL, &[(lo, Type::INT8)]).await?,
+        Horizon::Now | Horizon::Recorded { .. } => {
+            let parameters: Parameters<'_> = &[(&snapshot, Type::TEXT), (&xid_offset, Type::INT8)];
+            query(transaction, "totals", TOTALS, parameters).await?
+        }
+    };
     rows.iter().map(|row| total(&Columns { statement: "totals", row })).collect()
 }
 
@@ -59,10 +68,22 @@ pub(crate) async fn suspects(
 ) -> Result<Suspects, AuditStoreError> {
     const SUSPECTS: &str =
         concat!("-- suspects\n", include_str!("../sql/horizon.sql"), include_str!("../sql/suspects.sql"));
+    const TAIL: &str =
+        concat!("-- tail_suspects\n", include_str!("../sql/tail.sql"), include_str!("../sql/suspects.sql"));
     let (snapshot, xid_offset) = horizon.parameters();
-    let parameters: &[(&(dyn ToSql + Sync), Type)] =
-        &[(&snapshot, Type::TEXT), (&xid_offset, Type::INT8), (&SUSPECTS_MAX, Type::INT8)];
-    let rows = transaction.query_typed(SUSPECTS, parameters).await.map_err(of_driver("suspects"))?;
+    let rows = match horizon {
+        Horizon::Tail(lo) => {
+            // $2 is the offset in the other prelude.
+            let parameters: Parameters<'_> =
+                &[(lo, Type::INT8), (&xid_offset, Type::INT8), (&SUSPECTS_MAX, Type::INT8)];
+            query(transaction, "tail_suspects", TAIL, parameters).await?
+        }
+        Horizon::Now | Horizon::Recorded { .. } => {
+            let parameters: Parameters<'_> =
+                &[(&snapshot, Type::TEXT), (&xid_offset, Type::INT8), (&SUSPECTS_MAX, Type::INT8)];
+            query(transaction, "suspects", SUSPECTS, parameters).await?
+        }
+    };
     let mut suspects = Suspects::default();
     let mut total: i64 = 0;
     for row in &rows {
@@ -93,7 +114,7 @@ fn total(columns: &Columns<'_>) -> Result<TotalRow, AuditStoreError> {
     })
 }
 
-fn header(columns: &Columns<'_>) -> Result<Option<HeaderRow>, AuditStoreError> {
+pub(crate) fn header(columns: &Columns<'_>) -> Result<Option<HeaderRow>, AuditStoreError> {
     let Some(movement_key) = columns.read::<Option<&str>>("movement_key")? else { return Ok(None) };
     Ok(Some(HeaderRow {
         movement_key: MovementKey::new(movement_key),
@@ -104,7 +125,7 @@ fn header(columns: &Columns<'_>) -> Result<Option<HeaderRow>, AuditStoreError> {
     }))
 }
 
-fn leg(columns: &Columns<'_>) -> Result<Option<LegRow>, AuditStoreError> {
+pub(crate) fn leg(columns: &Columns<'_>) -> Result<Option<LegRow>, AuditStoreError> {
     let Some(leg) = columns.read::<Option<i16>>("leg")? else { return Ok(None) };
     Ok(Some(LegRow {
         leg: leg.into(),
@@ -114,16 +135,4 @@ fn leg(columns: &Columns<'_>) -> Result<Option<LegRow>, AuditStoreError> {
         livemode: Livemode::from_bool(columns.read("leg_livemode")?),
         written: if columns.read("later")? { Written::Later } else { Written::Together },
     }))
-}
-
-/// One row of a statement; its columns by name.
-struct Columns<'r> {
-    statement: &'static str,
-    row: &'r Row,
-}
-
-impl<'r> Columns<'r> {
-    fn read<T: FromSql<'r>>(&self, name: &str) -> Result<T, AuditStoreError> {
-        self.row.try_get(name).map_err(|_| unreadable(self.statement))
-    }
 }

@@ -8,8 +8,9 @@ use tokio_postgres::types::{Json, Type};
 use tokio_postgres::{Client, Transaction};
 
 use crate::error::{of_driver, unreadable};
+use crate::query::{Columns, query};
 use crate::read::Horizon;
-use crate::{AuditStoreError, RunId};
+use crate::{AuditStore, AuditStoreError, RunId};
 
 /// What every row of `audit_run` has.
 #[derive(Debug, Clone)]
@@ -87,4 +88,64 @@ WHERE id = $1";
     let snapshot = row.try_get(1).map_err(of_driver("recorded"))?;
     let xid_offset: Option<i64> = row.try_get(2).map_err(of_driver("recorded"))?;
     Ok((kind, Horizon::Recorded { snapshot, xid_offset: xid_offset.unwrap_or_default() }))
+}
+
+/// A run that ended, as it stands in the books.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunSummary {
+    /// Its number.
+    pub id: i64,
+    /// `incremental` or `full`.
+    pub kind: String,
+    /// `balanced`, `imbalanced` or `failed`.
+    pub verdict: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it had ended.
+    pub finished_at: Timestamp,
+    /// What it saw.
+    pub snapshot: String,
+    /// The checkpoint that it stood on; absent: it read everything.
+    pub floor: Option<i64>,
+    /// How many findings it listed; absent if it failed.
+    pub findings: Option<i64>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+impl AuditStore {
+    /// The newest runs first.
+    pub async fn runs(&self, limit: i64) -> Result<Vec<RunSummary>, AuditStoreError> {
+        let statement = "-- runs
+SELECT
+  id,
+  kind,
+  verdict,
+  started_at,
+  finished_at,
+  snapshot,
+  (report ->> 'floor')::BIGINT AS floor,
+  jsonb_array_length(report -> 'findings')::BIGINT AS findings,
+  report ->> 'error' AS error
+FROM countersign.audit_run
+ORDER BY id DESC
+LIMIT $1";
+        let client = self.client().await?;
+        let rows = query(&**client, "runs", statement, &[(&limit, Type::INT8)]).await?;
+        let summary = |columns: &Columns<'_>| {
+            let text = |name| columns.text(name, str::to_owned);
+            Ok(RunSummary {
+                id: columns.read("id")?,
+                kind: text("kind")?,
+                verdict: text("verdict")?,
+                started_at: columns.read("started_at")?,
+                finished_at: columns.read("finished_at")?,
+                snapshot: text("snapshot")?,
+                floor: columns.read("floor")?,
+                findings: columns.read("findings")?,
+                error: columns.optional("error", str::to_owned)?,
+            })
+        };
+        rows.iter().map(|row| summary(&Columns { statement: "runs", row })).collect()
+    }
 }

@@ -8,10 +8,10 @@ use crate::AuditStoreError;
 use crate::error::of_driver;
 
 /// The schema version that the statements of this crate were written for.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 
 /// The oldest schema that they work on.
-const SCHEMA_VERSION_MIN: i32 = 1;
+const SCHEMA_VERSION_MIN: i32 = 2;
 
 /// Refuses a schema that is older than the statements need, or that says it needs a newer reader.
 pub(crate) async fn check_schema(client: &Client) -> Result<(), AuditStoreError> {

@@ -1,25 +1,28 @@
-//! A run: every check in one snapshot, and its record.
+//! How to reach the books.
 
 use core::fmt;
 use core::time::Duration;
 
-use audit::{Check, Instant, Kind, Report, Run, Snapshot, check_balance, check_transactions};
+use audit::Limits;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
-use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 use tls::Tls;
 use tls::postgres::Address;
-use tokio_postgres::{Client, Config, IsolationLevel, NoTls, Transaction};
+use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::AuditStoreError;
-use crate::error::{of_driver, of_pool, unreadable};
-use crate::read::{Horizon, suspects, totals};
-use crate::record::{Frame, record, record_failure, recorded};
+use crate::error::of_pool;
 use crate::schema::check_schema;
 
-/// A run on schedule, one on demand, and a look at whether the database answers.
-const CONNECTIONS_MAX: usize = 3;
+/// How many rows below the last checkpoint an incremental run reads again, so that damage to them is found at once.
+const TAIL_ROWS: u64 = 10_000;
+
+/// How many entries or deliveries one checkpoint seals at most, about: what is read again together.
+const SEAL_MAX: i64 = 50_000;
+
+/// A run on schedule and one on demand, each with two more for what is sealed; alerts; and whether the database answers.
+const CONNECTIONS_MAX: usize = 8;
 
 /// How long a connection may take, to be made or to become free.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,12 +39,24 @@ pub struct Settings {
     pub url: String,
     /// Whom to trust over TLS and as whom to appear.
     pub tls: Tls,
+    /// What is too long, too many, too much.
+    pub limits: Limits,
+    /// How many sealed rows an incremental run reads again at least, so that damage to them is found at once.
+    pub tail_rows: u64,
+    /// How many entries or deliveries one checkpoint seals at most, about.
+    pub seal_max: i64,
 }
 
 impl Settings {
-    /// The books at `url`; over TLS, whom the system trusts is trusted.
+    /// The books at `url`; over TLS, whom the system trusts is trusted; the limits are the usual ones.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), tls: Tls::default() }
+        Self {
+            url: url.into(),
+            tls: Tls::default(),
+            limits: Limits::default(),
+            tail_rows: TAIL_ROWS,
+            seal_max: SEAL_MAX,
+        }
     }
 }
 
@@ -61,21 +76,15 @@ impl fmt::Display for RunId {
     }
 }
 
-/// A run that came to a verdict.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audited {
-    /// Under which number it stands in `audit_run`; a verdict that could not be recorded is one all the same.
-    pub recorded: Result<RunId, AuditStoreError>,
-    /// What it found.
-    pub report: Report,
-}
-
 /// The books as an auditor sees them. Cheap to clone.
 #[derive(Clone)]
 pub struct AuditStore {
     pool: Pool,
     tls: Tls,
     hosts: String,
+    pub(crate) limits: Limits,
+    pub(crate) tail_rows: u64,
+    pub(crate) seal_max: i64,
 }
 
 impl fmt::Debug for AuditStore {
@@ -112,7 +121,14 @@ impl AuditStore {
             .recycle_timeout(Some(CONNECT_TIMEOUT))
             .build()
             .map_err(|_| AuditStoreError::Incompatible("a connection pool cannot be made".to_owned()))?;
-        Ok(Self { pool, tls: settings.tls.clone(), hosts: address.hosts })
+        Ok(Self {
+            pool,
+            tls: settings.tls.clone(),
+            hosts: address.hosts,
+            limits: settings.limits.clone(),
+            tail_rows: settings.tail_rows,
+            seal_max: settings.seal_max,
+        })
     }
 
     /// Whether the database answers and has a schema that can be audited.
@@ -120,45 +136,7 @@ impl AuditStore {
         check_schema(&*self.client().await?).await
     }
 
-    /// Runs every check in one snapshot and records the verdict; a run that fails halfway is recorded as that if it can.
-    pub async fn run(&self, kind: Kind) -> Result<Audited, AuditStoreError> {
-        let mut client = self.client().await?;
-        check_schema(&client).await?;
-        let transaction = snapshot(&mut client).await?;
-        let mut frame = frame(&transaction, kind).await?;
-        match examine(&transaction, &Horizon::Now, &mut frame).await {
-            Ok(report) => {
-                transaction.commit().await.map_err(of_driver("commit"))?;
-                let recorded = record(&client, &frame, &report).await;
-                Ok(Audited { recorded, report })
-            }
-            Err(error) => {
-                // What counts is the first error; that even the record failed is no news.
-                if transaction.rollback().await.is_ok() {
-                    drop(record_failure(&client, &frame, &error).await);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Runs every check again on what a recorded run saw, and records nothing. Where the report differs, somebody changed
-    /// what cannot change.
-    pub async fn repeat(&self, run: RunId) -> Result<Report, AuditStoreError> {
-        let mut client = self.client().await?;
-        check_schema(&client).await?;
-        let transaction = snapshot(&mut client).await?;
-        let (kind, horizon) = recorded(&transaction, run).await?;
-        let mut frame = frame(&transaction, kind).await?;
-        if let Horizon::Recorded { snapshot, .. } = &horizon {
-            frame.snapshot.clone_from(snapshot);
-        }
-        let report = examine(&transaction, &horizon, &mut frame).await?;
-        transaction.commit().await.map_err(of_driver("commit"))?;
-        Ok(report)
-    }
-
-    async fn client(&self) -> Result<deadpool_postgres::Client, AuditStoreError> {
+    pub(crate) async fn client(&self) -> Result<deadpool_postgres::Client, AuditStoreError> {
         self.pool.get().await.map_err(|error| self.of_connecting(&error))
     }
 
@@ -173,58 +151,4 @@ impl AuditStore {
 
 fn incompatible(error: &dyn fmt::Display) -> AuditStoreError {
     AuditStoreError::Incompatible(error.to_string())
-}
-
-async fn snapshot(client: &mut Client) -> Result<Transaction<'_>, AuditStoreError> {
-    client
-        .build_transaction()
-        .isolation_level(IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await
-        .map_err(of_driver("begin"))
-}
-
-/// Every check, one query and one pure function each. The compiler asks for both when a check is added.
-async fn examine(
-    transaction: &Transaction<'_>,
-    horizon: &Horizon,
-    frame: &mut Frame,
-) -> Result<Report, AuditStoreError> {
-    let totals = totals(transaction, horizon).await?;
-    let mut results = Vec::with_capacity(Check::ALL.len());
-    for check in Check::ALL {
-        let result = match check {
-            Check::Balance => check_balance(&totals),
-            Check::Transactions => check_transactions(&suspects(transaction, horizon).await?),
-        };
-        results.push((check, result));
-    }
-    frame.finished_at = database_time(transaction).await?;
-    let run = Run {
-        kind: frame.kind,
-        snapshot: Snapshot::new(&*frame.snapshot),
-        started_at: Instant::new(frame.started_at.to_string()),
-        finished_at: Instant::new(frame.finished_at.to_string()),
-    };
-    Ok(Report::new(run, &totals, results))
-}
-
-/// The first statement of a run: it fixes the snapshot.
-async fn frame(transaction: &Transaction<'_>, kind: Kind) -> Result<Frame, AuditStoreError> {
-    let statement = "-- frame
-SELECT pg_current_snapshot()::TEXT, clock_timestamp()";
-    let rows = transaction.query_typed(statement, &[]).await.map_err(of_driver("frame"))?;
-    let row = rows.first().ok_or_else(|| unreadable("frame"))?;
-    let snapshot = row.try_get(0).map_err(of_driver("frame"))?;
-    let started_at = row.try_get(1).map_err(of_driver("frame"))?;
-    Ok(Frame { kind, snapshot, started_at, finished_at: started_at })
-}
-
-async fn database_time(transaction: &Transaction<'_>) -> Result<Timestamp, AuditStoreError> {
-    let statement = "-- database_time
-SELECT clock_timestamp()";
-    let rows = transaction.query_typed(statement, &[]).await.map_err(of_driver("database_time"))?;
-    let row = rows.first().ok_or_else(|| unreadable("database_time"))?;
-    row.try_get(0).map_err(of_driver("database_time"))
 }

@@ -9,18 +9,12 @@ pub fn check_balance(totals: &[TotalRow]) -> CheckResult {
 }
 
 fn finding(total: &TotalRow) -> Finding {
+    let key = format!("{}/{}", total.livemode, total.currency);
     Finding {
-        check: Check::Balance,
-        faults: vec![Fault::TotalsDiffer],
-        livemode: total.livemode,
+        livemode: Some(total.livemode),
         currency: Some(total.currency.clone()),
         difference_minor: total.difference_minor(),
-        transaction: None,
-        account: None,
-        leg: None,
-        event_id: None,
-        trace_id: None,
-        probable_cause: ProbableCause::SeeTransactions,
+        ..Finding::new(Check::Balance, Fault::TotalsDiffer, ProbableCause::SeeTransactions, key)
     }
 }
 
@@ -56,7 +50,7 @@ mod tests {
         let found: Vec<_> = result
             .findings()
             .iter()
-            .map(|f| (f.livemode, f.currency.as_ref().unwrap().as_str(), f.difference_minor))
+            .map(|f| (f.livemode.unwrap(), f.currency.as_ref().unwrap().as_str(), f.difference_minor))
             .collect();
         assert_eq!(found, [(Livemode::Live, "EUR", 100), (Livemode::Live, "USD", -100)]);
     }

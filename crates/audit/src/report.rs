@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    Check, CheckResult, CurrencyCode, Finding, Instant, Livemode, Snapshot, TotalRow, TransactionRef,
+    Check, CheckResult, CurrencyCode, Finding, Height, Instant, Livemode, Snapshot, TotalRow, TransactionRef,
 };
 
 /// Raised when a field of the JSON changes its meaning; fields may be added without.
-pub const REPORT_SCHEMA: u32 = 1;
+pub const REPORT_SCHEMA: u32 = 2;
 
 /// How much a run reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -58,6 +58,8 @@ pub struct Run {
     pub kind: Kind,
     /// The one snapshot that every check read.
     pub snapshot: Snapshot,
+    /// The checkpoint that it stands on: rows that are sealed up to there were not read again. Absent: everything was read.
+    pub floor: Option<Height>,
     /// When it began.
     pub started_at: Instant,
     /// When the last check had ended.
@@ -130,7 +132,8 @@ impl Report {
 
     /// The verdict on all money of a livemode; books without entries balance.
     pub fn verdict_of(&self, livemode: Livemode) -> Verdict {
-        let decides = |finding: &&Finding| finding.livemode == livemode && finding.check.decides_balance();
+        let decides =
+            |finding: &&Finding| finding.livemode == Some(livemode) && finding.check.decides_balance();
         // What was left out of the list may be of any book.
         let unlisted = self.checks.iter().any(|check| check.left_out > 0 && check.check.decides_balance());
         verdict_if(unlisted || self.findings.iter().any(|finding| decides(&finding)))
@@ -171,8 +174,9 @@ fn listed(result: CheckResult) -> Vec<Finding> {
 fn verdicts(totals: &[TotalRow], findings: &[Finding]) -> Vec<BookVerdict> {
     let mut books = BTreeMap::new();
     for finding in findings {
-        if let Some(currency) = &finding.currency {
-            books.insert((finding.livemode, currency.clone()), (0, 0));
+        let decides = finding.check.decides_balance();
+        if let (true, Some(livemode), Some(currency)) = (decides, finding.livemode, &finding.currency) {
+            books.insert((livemode, currency.clone()), (0, 0));
         }
     }
     for total in totals {
@@ -192,7 +196,7 @@ fn verdicts(totals: &[TotalRow], findings: &[Finding]) -> Vec<BookVerdict> {
 /// Whether a finding makes the book of this livemode and currency imbalanced.
 fn concerns(finding: &Finding, livemode: Livemode, currency: &CurrencyCode) -> bool {
     let same_currency = finding.currency.as_ref().is_none_or(|found| found == currency);
-    finding.check.decides_balance() && finding.livemode == livemode && same_currency
+    finding.check.decides_balance() && finding.livemode == Some(livemode) && same_currency
 }
 
 const fn verdict_if(imbalanced: bool) -> Verdict {

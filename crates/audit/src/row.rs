@@ -46,6 +46,25 @@ text! {
     Snapshot
     /// An instant of the database's clock, RFC 3339 in UTC.
     Instant
+    /// What a finding is about: stable over runs and auditors.
+    FindingKey
+    /// The name of a configured source.
+    SourceName
+    /// The random name of one start of an ingress.
+    InstanceName
+    /// A word for a reason: of a refusal, or of an event that is parked.
+    Slug
+}
+
+/// The number of a checkpoint in the chain, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Height(pub i64);
+
+impl fmt::Display for Height {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
 }
 
 /// The number of a transaction in the books.

@@ -4,7 +4,7 @@ use core::fmt;
 
 use money::{Currency, Decimal};
 
-use crate::{BookVerdict, CurrencyCode, Finding, Livemode, Report, Verdict};
+use crate::{BookVerdict, CurrencyCode, DeliveryRef, Finding, Livemode, Report, Verdict};
 
 /// The verdict, one line per book, one line per finding, and the snapshot.
 impl fmt::Display for Report {
@@ -46,7 +46,7 @@ impl fmt::Display for Differences<'_> {
 
 impl BookVerdict {
     fn money(&self, minor: i128) -> Money<'_> {
-        Money { minor, currency: Some(&self.currency), livemode: self.livemode }
+        Money { minor, currency: Some(&self.currency), livemode: Some(self.livemode) }
     }
 }
 
@@ -57,22 +57,23 @@ impl fmt::Display for BookVerdict {
     }
 }
 
-/// One line: what is wrong, where, by how much, and what probably happened.
+/// One line: what is wrong, where, by how much, what probably happened and what to do.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.check)?;
-        if let Some(transaction) = &self.transaction {
-            write!(f, "transaction {}", transaction.id)?;
-            if let Some(key) = &transaction.movement_key {
-                write!(f, " ({key})")?;
-            }
-            f.write_str(": ")?;
-        }
+        self.place(f)?;
         for (index, fault) in self.faults.iter().enumerate() {
             write!(f, "{}{fault}", if index == 0 { "" } else { ", " })?;
         }
-        let (currency, livemode) = (self.currency.as_ref(), self.livemode);
-        write!(f, "; difference {}", Money { minor: self.difference_minor, currency, livemode })?;
+        if let Some(subject) = &self.subject {
+            write!(f, " ({subject})")?;
+        }
+        if self.check.decides_balance() || self.difference_minor != 0 {
+            write!(f, "; difference {}", self.money(self.difference_minor))?;
+        }
+        if let Some(amount) = self.amount_minor {
+            write!(f, "; amount {}", self.money(amount))?;
+        }
         write!(f, "; probably {}", self.probable_cause)?;
         if let Some(leg) = self.leg {
             write!(f, ": leg {leg}")?;
@@ -86,7 +87,45 @@ impl fmt::Display for Finding {
         if let Some(trace_id) = &self.trace_id {
             write!(f, "; trace {trace_id}")?;
         }
-        Ok(())
+        if let Some(since) = &self.since {
+            write!(f, "; since {since}")?;
+        }
+        self.cure.map_or(Ok(()), |cure| write!(f, "; what to do: {cure}"))
+    }
+}
+
+impl Finding {
+    fn money(&self, minor: i128) -> Money<'_> {
+        Money { minor, currency: self.currency.as_ref(), livemode: self.livemode }
+    }
+
+    /// Where it is, from the widest to the narrowest.
+    fn place(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(height) = self.checkpoint {
+            write!(f, "checkpoint {height}: ")?;
+        }
+        if let Some(transaction) = &self.transaction {
+            write!(f, "transaction {}", transaction.id)?;
+            if let Some(key) = &transaction.movement_key {
+                write!(f, " ({key})")?;
+            }
+            f.write_str(": ")?;
+        }
+        if let Some(source) = &self.source {
+            write!(f, "source {source}: ")?;
+        }
+        if let Some(DeliveryRef { instance, sequence, window }) = &self.delivery {
+            match (sequence, window) {
+                (Some(sequence), _) => write!(f, "delivery {instance}:{sequence}: ")?,
+                (None, Some(window)) => write!(f, "ingress {instance}, window {window}: ")?,
+                (None, None) => write!(f, "ingress {instance}: ")?,
+            }
+        }
+        match (self.count, &self.reason) {
+            (Some(count), Some(reason)) => write!(f, "{count} {reason}: "),
+            (Some(count), None) if self.subject.is_none() => write!(f, "{count}: "),
+            (Some(_) | None, _) => Ok(()),
+        }
     }
 }
 
@@ -94,7 +133,7 @@ impl fmt::Display for Finding {
 struct Money<'r> {
     minor: i128,
     currency: Option<&'r CurrencyCode>,
-    livemode: Livemode,
+    livemode: Option<Livemode>,
 }
 
 impl fmt::Display for Money<'_> {
@@ -102,12 +141,11 @@ impl fmt::Display for Money<'_> {
         let Self { minor, currency, livemode } = self;
         match currency.map(|code| (code, Currency::parse(code.as_str()))) {
             Some((code, Ok(known))) => {
-                write!(f, "{} {code} {livemode}", Decimal { minor: *minor, exponent: known.exponent() })
+                write!(f, "{} {code}", Decimal { minor: *minor, exponent: known.exponent() })?;
             }
-            Some((code, Err(_))) => {
-                write!(f, "{minor} minor units of {code:?} {livemode}", code = code.as_str())
-            }
-            None => write!(f, "{minor} {livemode}"),
+            Some((code, Err(_))) => write!(f, "{minor} minor units of {code:?}", code = code.as_str())?,
+            None => write!(f, "{minor}")?,
         }
+        livemode.map_or(Ok(()), |livemode| write!(f, " {livemode}"))
     }
 }

@@ -109,10 +109,11 @@ fn findings(row: &TransactionRow) -> Vec<Finding> {
 fn finding(facts: &Facts<'_>, currency: Option<&CurrencyCode>, difference_minor: i128) -> Finding {
     let Suspicion { cause, leg } = suspect(facts, currency);
     let header = facts.row.header.as_ref();
+    let key = format!("{}/{}", facts.row.id, currency.map_or("-", CurrencyCode::as_str));
+    let fault = facts.faults.first().copied().unwrap_or(Fault::NotZero);
     Finding {
-        check: Check::Transactions,
         faults: facts.faults.clone(),
-        livemode: facts.livemode,
+        livemode: Some(facts.livemode),
         currency: currency.cloned(),
         difference_minor,
         transaction: Some(TransactionRef {
@@ -123,7 +124,7 @@ fn finding(facts: &Facts<'_>, currency: Option<&CurrencyCode>, difference_minor:
         leg: leg.map(|leg| leg.leg),
         event_id: header.and_then(|header| header.event_id.clone()),
         trace_id: header.and_then(|header| header.trace_id.clone()),
-        probable_cause: cause,
+        ..Finding::new(Check::Transactions, fault, cause, key)
     }
 }
 

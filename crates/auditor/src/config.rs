@@ -3,9 +3,15 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
-use runtime::config::{Document, Problems};
+use std::path::PathBuf;
+
+use audit::Limits;
+use runtime::config::{Document, Problems, Section};
 use runtime::sections::{self, Tls};
-use secrecy::SecretString;
+use secrecy::{SecretSlice, SecretString};
+
+use crate::schedule::FULL_AT;
+use crate::{NoSchedule, Schedule, alert};
 
 /// Everything that the auditor is told.
 #[derive(Debug)]
@@ -16,8 +22,20 @@ pub struct Config {
     pub database_url: SecretString,
     /// Whom to trust over TLS and as whom to appear.
     pub database_tls: Tls,
-    /// From the start of a run to the start of the next.
+    /// From the start of an incremental run to the start of the next.
     pub every: Duration,
+    /// When a full run is due.
+    pub full: Schedule,
+    /// Where the head of the chain is published; nowhere but in log, metrics and alerts if there is none.
+    pub head_file: Option<PathBuf>,
+    /// How many sealed rows an incremental run reads again at least.
+    pub tail_rows: u64,
+    /// What is too long, too many, too much.
+    pub limits: Limits,
+    /// Who may ask for an audit by `POST /audit`: whoever has this; nobody if there is none.
+    pub audit_token: Option<SecretSlice<u8>>,
+    /// Who is told.
+    pub alerts: alert::Settings,
     /// How long a stop may take; a run under way is finished in that time or given up.
     pub drain: Duration,
 }
@@ -32,10 +50,33 @@ impl Config {
             database_url: sections::database_url(s, "database_url"),
             database_tls,
             every: Duration::from_secs(s.integer("every_s", 60, 1..=3_600)),
+            full: schedule(s),
+            head_file: s.path("head_file"),
+            tail_rows: s.integer("tail_rows", 10_000, 0..=10_000_000),
+            limits: Limits::read(|key, default, range| s.integer(key, default, range)),
+            audit_token: s.names().iter().any(|key| key == "audit_token").then(|| s.secret("audit_token")),
+            alerts: alert::Settings::read(s),
             drain: Duration::from_secs(s.integer("drain_s", 25, 1..=600)),
         });
         document.finish()?;
         Ok(config)
+    }
+}
+
+/// `full_at`, a cron expression, in the time zone `full_zone`.
+fn schedule(section: &mut Section<'_>) -> Schedule {
+    let at = section.text("full_at").unwrap_or_else(|| FULL_AT.to_owned());
+    let zone = section.text("full_zone").unwrap_or_else(|| "UTC".to_owned());
+    match Schedule::parse(&at, &zone) {
+        Ok(schedule) => schedule,
+        Err(none) => {
+            let key = match none {
+                NoSchedule::Expression(_) => "full_at",
+                NoSchedule::Zone(_) => "full_zone",
+            };
+            section.problem(key, none);
+            Schedule::default()
+        }
     }
 }
 
@@ -56,15 +97,17 @@ mod tests {
                 .unwrap();
         assert_eq!(config.every, Duration::from_mins(1));
         assert_eq!(config.admin_listen.port(), 9083);
+        assert_eq!((config.limits, config.tail_rows), (Limits::default(), 10_000));
     }
 
     #[test]
     fn every_problem_is_reported_and_other_services_sections_are_none() {
-        let text = "[auditor]\nevery_s = 0\ncolour = 1\n[rabbitmq]\nurl = \"amqp://localhost\"\n[nobody]\n";
+        let text = "[auditor]\nevery_s = 0\nfull_at = \"61 2 * * *\"\ncolour = 1\n[rabbitmq]\nurl = \"amqp://localhost\"\n[nobody]\n";
         let problems = read(text).unwrap_err().0;
-        for key in ["auditor.every_s", "auditor.colour", "auditor.database_url", "nobody"] {
+        for key in ["auditor.every_s", "auditor.full_at", "auditor.colour", "auditor.database_url", "nobody"]
+        {
             assert!(problems.iter().any(|problem| problem.starts_with(key)), "{key}: {problems:?}");
         }
-        assert_eq!(problems.len(), 4, "{problems:?}");
+        assert_eq!(problems.len(), 5, "{problems:?}");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use audit::{Livemode, Report, Verdict};
+use audit::{Head, Kind, Livemode, Report, Verdict};
 use handle::Handle;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -21,6 +21,9 @@ pub struct Metrics {
     findings: Family<CheckLabels, Gauge>,
     runs: Family<RunLabels, Counter>,
     last_success: Gauge,
+    last_full: Gauge,
+    height: Gauge,
+    head: Family<HeadLabels, Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -44,6 +47,11 @@ struct RunLabels {
     verdict: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HeadLabels {
+    digest: String,
+}
+
 const FAILED: &str = "failed";
 
 const fn word(livemode: Livemode) -> &'static str {
@@ -60,6 +68,9 @@ impl Metrics {
             findings: Family::default(),
             runs: Family::default(),
             last_success: Gauge::default(),
+            last_full: Gauge::default(),
+            height: Gauge::default(),
+            head: Family::default(),
         };
         for verdict in [Verdict::Balanced.as_str(), Verdict::Imbalanced.as_str(), FAILED] {
             drop(metrics.runs.get_or_create(&RunLabels { verdict }));
@@ -84,6 +95,21 @@ impl Metrics {
             "auditor_last_success_timestamp_seconds",
             "When a run last came to a verdict, whichever; 0 before the first",
             metrics.last_success.clone(),
+        );
+        registry.register(
+            "auditor_last_full_timestamp_seconds",
+            "When a full run last came to a verdict; 0 before the first",
+            metrics.last_full.clone(),
+        );
+        registry.register(
+            "auditor_checkpoint_height",
+            "The height of the chain's head",
+            metrics.height.clone(),
+        );
+        registry.register(
+            "auditor_checkpoint_head",
+            "The digest of the chain's head; the value is its height",
+            metrics.head.clone(),
         );
         metrics
     }
@@ -113,6 +139,16 @@ impl Metrics {
         }
         self.runs.get_or_create(&RunLabels { verdict: report.verdict.as_str() }).inc();
         self.last_success.set(handle.now().seconds());
+        if report.run.kind == Kind::Full {
+            self.last_full.set(handle.now().seconds());
+        }
+    }
+
+    /// The chain has this head.
+    pub(crate) fn head(&self, head: Head) {
+        self.height.set(head.height.0);
+        self.head.clear();
+        self.head.get_or_create(&HeadLabels { digest: head.digest.to_string() }).set(head.height.0);
     }
 
     /// A run failed: what the last one said stands, and grows old.

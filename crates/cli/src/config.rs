@@ -66,17 +66,33 @@ pub(crate) fn acting() -> Result<Acting, Problems> {
     Ok(Acting { database: Database { url, tls }, bus })
 }
 
-/// `[auditor] database_url`: the database, as the auditor.
-pub(crate) fn auditor() -> Result<Database, Problems> {
+/// What auditing takes.
+#[derive(Debug)]
+pub(crate) struct Auditing {
+    /// The database, as the auditor, with the limits that the service has.
+    pub(crate) store: audit_postgres::Settings,
+    /// Where the head of the chain is published, if anywhere.
+    pub(crate) head_file: Option<audit_postgres::HeadFile>,
+}
+
+/// `[auditor]`: what decides about a verdict.
+pub(crate) fn auditor() -> Result<Auditing, Problems> {
     let mut document = only(&["auditor", "postgres"])?;
     let tls = sections::postgres_tls(&mut document);
-    let url = document.section("auditor", |s| {
+    let auditing = document.section("auditor", |s| {
         let url = sections::database_url(s, "database_url");
+        let store = audit_postgres::Settings {
+            tls,
+            limits: audit::Limits::read(|key, default, range| s.integer(key, default, range)),
+            tail_rows: s.integer("tail_rows", 10_000, 0..=10_000_000),
+            ..audit_postgres::Settings::new(url.expose_secret())
+        };
+        let head_file = s.path("head_file").map(audit_postgres::HeadFile::new);
         s.leave_rest();
-        url
+        Auditing { store, head_file }
     });
     document.finish()?;
-    Ok(Database { url, tls })
+    Ok(auditing)
 }
 
 /// What sending needs.

@@ -6,13 +6,17 @@ use anyhow::Context as _;
 use clap::Parser;
 use runtime::TokioExecutor;
 
+mod acknowledge;
 mod act;
+mod adopt;
+mod audits;
 mod balances;
 mod check_signature;
 mod config;
 mod ending;
 mod event;
 mod events;
+mod findings;
 mod migrate;
 mod output;
 mod request;
@@ -34,6 +38,14 @@ enum Command {
     Migrate,
     /// Run the auditor's checks now, and say what they find
     Verify(verify::Arguments),
+    /// The auditor's last runs and their verdicts
+    Audits(audits::Arguments),
+    /// What the auditor has found: the newest, or all that stands open
+    Findings(findings::Arguments),
+    /// Take note of an open finding: no more reminders, and no obstacle to sealing what is new
+    Acknowledge(acknowledge::Arguments),
+    /// Declare what stands in the books now to be their history, after a restore: seal it anew
+    Adopt(adopt::Arguments),
     /// The trial balance, by provider account, mode and currency
     Balances(balances::Arguments),
     /// The newest events and what became of them
@@ -65,6 +77,10 @@ fn execute(command: Command) -> Result<Answer, Failure> {
         match command {
             Command::Migrate => migrate::run().await,
             Command::Verify(arguments) => verify::run(&arguments).await,
+            Command::Audits(arguments) => audits::run(&arguments).await,
+            Command::Findings(arguments) => findings::run(&arguments).await,
+            Command::Acknowledge(arguments) => acknowledge::run(&arguments).await,
+            Command::Adopt(arguments) => adopt::run(&arguments, &handle).await,
             Command::Balances(arguments) => balances::run(&arguments, handle).await,
             Command::Events(arguments) => events::run(&arguments, handle).await,
             Command::Event(arguments) => event::run(&arguments, handle).await,

@@ -1,12 +1,12 @@
 //! `countersign verify`: the auditor's verdict, now.
 
 use core::fmt;
+use std::collections::BTreeSet;
 
 use anyhow::Context as _;
-use audit::{Kind, Report};
-use audit_postgres::{AuditStore, Audited, RunId, Settings};
+use audit::{Kind, Report, Verdict};
+use audit_postgres::{AuditStore, Audited, Order, Progress, RunId, Standing};
 use clap::Args;
-use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use crate::config;
@@ -39,15 +39,41 @@ impl fmt::Display for Concluded<'_> {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> Result<Answer, Failure> {
-    let config::Database { url, tls } = config::auditor()?;
-    let settings = Settings { tls, ..Settings::new(url.expose_secret()) };
+    let config::Auditing { store, head_file } = config::auditor()?;
     let kind = if arguments.full { Kind::Full } else { Kind::Incremental };
-    let store = AuditStore::connect(&settings).context("could not check")?;
-    let Audited { recorded, report } = store.run(kind).await.context("could not check")?;
+    let store = AuditStore::connect(&store).context("could not check")?;
+    let published = match &head_file {
+        Some(file) => file.last().context("could not check")?,
+        None => None,
+    };
+    let order = Order { published, progress: Some(progress), ..kind.into() };
+    let Audited { recorded, report, standing } = store.run(order).await.context("could not check")?;
     if let Err(error) = &recorded {
         complain(&format!("the verdict could not be recorded: {error}"));
     }
+    let acknowledged = match &standing {
+        Ok(standing) => acknowledged(standing),
+        Err(error) => {
+            complain(&format!("what stands open could not be brought up to date: {error}"));
+            BTreeSet::new()
+        }
+    };
     let concluded = Concluded { audit_run: recorded.ok().map(|RunId(number)| number), report: &report };
     print_either(arguments.json, &concluded, &concluded)?;
-    Ok(Answer::from_bool(report.findings_total() == 0))
+    // Whoever acknowledges a finding knows; imbalanced books stay imbalanced all the same.
+    let news = report.findings.iter().filter(|finding| !acknowledged.contains(finding.key.as_str())).count();
+    let left_out = report.checks.iter().any(|check| check.left_out > 0);
+    Ok(Answer::from_bool(news == 0 && !left_out && report.verdict == Verdict::Balanced))
+}
+
+fn acknowledged(standing: &Standing) -> BTreeSet<String> {
+    let open = standing.open.iter().filter(|finding| finding.acknowledged.is_some());
+    open.map(|finding| finding.key.clone()).collect()
+}
+
+/// Of what takes a while, how far it has come.
+fn progress(progress: Progress) {
+    if progress.rows < progress.rows_total {
+        complain(&format!("verified {} of {} sealed rows", progress.rows, progress.rows_total));
+    }
 }

@@ -12,7 +12,7 @@ use crate::error::of_driver;
 use crate::settings::{Line, Route};
 
 /// The schema version that this crate was written for: what its migrations lead to, and the most that it can read.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 
 /// The oldest schema that this version can work on.
 const SCHEMA_VERSION_MIN: i32 = 1;

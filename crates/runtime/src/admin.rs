@@ -39,9 +39,20 @@ impl Admin {
 
     /// Serves on one worker, in a task of the current runtime.
     pub fn serve(self, registry: Registry, readiness: Readiness) -> std::io::Result<Serving> {
+        self.serve_with(registry, readiness, |_| {})
+    }
+
+    /// The same, and what else the service answers here.
+    pub fn serve_with(
+        self,
+        registry: Registry,
+        readiness: Readiness,
+        more: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+    ) -> std::io::Result<Serving> {
         let metrics: Metrics = Arc::new(Mutex::new(registry));
         let server = HttpServer::new(move || {
             App::new()
+                .configure(more.clone())
                 .app_data(web::Data::new(Arc::clone(&metrics)))
                 .app_data(web::Data::new(Arc::clone(&readiness)))
                 .route("/livez", web::get().to(livez))

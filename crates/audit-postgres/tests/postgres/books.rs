@@ -1,6 +1,6 @@
 //! Books to audit, written by hand: the code that posts is not asked.
 
-use audit::{Finding, Kind, Report};
+use audit::{Check, Finding, Kind, Report};
 use audit_postgres::{AuditStore, Settings};
 use testkit::servers::postgres::{Database, Role};
 use tokio_postgres::Client;
@@ -93,5 +93,5 @@ pub(crate) async fn unguard(database: &Database) -> Client {
 
 /// The findings of `transactions` alone.
 pub(crate) fn of_transactions(report: &Report) -> Vec<&Finding> {
-    report.findings.iter().filter(|finding| finding.transaction.is_some()).collect()
+    report.findings.iter().filter(|finding| finding.check == Check::Transactions).collect()
 }

@@ -1,9 +1,9 @@
 //! Every damage that a superuser can do to a transaction is found, to the unit and with its name.
 
-use audit::{Fault, Finding, ProbableCause, Report, Verdict};
+use audit::{Fault, Finding, Kind, ProbableCause, Report, Verdict};
 use testkit::servers::postgres::{Database, Role};
 
-use crate::books::{CAPTURE, SETTLEMENT, book, of_transactions, report, unguard};
+use crate::books::{CAPTURE, SETTLEMENT, book, of_transactions, report, store, unguard};
 
 /// Books with a whole capture in live and in test, and a settlement that `damage` is done to.
 async fn damaged_by(damage: &str) -> (i64, Report) {
@@ -164,4 +164,21 @@ async fn an_entry_on_no_account_is_found_by_what_it_does_to_the_sum() {
     .await;
     let finding = only_finding(&report, settlement);
     assert_eq!(finding.difference_minor, i128::from(i64::MAX) * 2);
+}
+
+#[tokio::test]
+async fn damage_beyond_64_bits_is_a_finding_that_can_be_stored() {
+    let database = Database::create().await;
+    let mut client = database.connect(Role::Superuser).await;
+    for number in 1..=4 {
+        book(&mut client, &format!("ch_{number}"), true, CAPTURE).await;
+    }
+    let superuser = unguard(&database).await;
+    let damage = "UPDATE countersign.entry SET amount_minor = 9223372036854775807";
+    superuser.batch_execute(damage).await.unwrap();
+    let audited = store(&database).run(Kind::Full).await.unwrap();
+    assert_eq!(differences(&audited.report), [(true, "USD", i128::from(i64::MAX) * 8)]);
+    let open = audited.standing.unwrap().open;
+    assert!(open.iter().any(|finding| finding.key == "balance/live/USD"), "{open:?}");
+    database.close().await;
 }

@@ -5,8 +5,12 @@
     reason = "a failed expectation is how a test reports"
 )]
 
+mod alerts;
 mod books;
 mod damage;
 mod exhaustive;
+mod guards;
 mod refusals;
 mod runs;
+mod tamper;
+mod traffic;

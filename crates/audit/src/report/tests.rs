@@ -10,6 +10,7 @@ fn run() -> Run {
     Run {
         kind: Kind::Incremental,
         snapshot: Snapshot::new("740:745:742"),
+        floor: None,
         started_at: Instant::new("2026-11-22T07:00:00Z"),
         finished_at: Instant::new("2026-11-22T07:00:01Z"),
     }
@@ -103,9 +104,10 @@ fn a_currency_that_is_none_is_shown_in_minor_units() {
 fn the_json_is_stable() {
     let report = report(&[total(Livemode::Live, "USD", 10_500, 10_000)], vec![capture(7, 10_500, 10_000)]);
     let expected = json!({
-        "schema": 1,
+        "schema": 2,
         "kind": "incremental",
         "snapshot": "740:745:742",
+        "floor": null,
         "started_at": "2026-11-22T07:00:00Z",
         "finished_at": "2026-11-22T07:00:01Z",
         "verdict": "imbalanced",
@@ -119,16 +121,20 @@ fn the_json_is_stable() {
         ],
         "findings": [
             {
-                "check": "balance", "faults": ["totals-differ"], "livemode": true, "currency": "USD",
-                "difference_minor": 500, "transaction": null, "account": null, "leg": null, "event_id": null,
-                "trace_id": null, "probable_cause": "see-transactions",
+                "check": "balance", "key": "balance/live/USD", "severity": "critical", "faults": ["totals-differ"],
+                "livemode": true, "currency": "USD", "difference_minor": 500, "amount_minor": null, "count": null,
+                "since": null, "checkpoint": null, "transaction": null, "account": null, "leg": null, "source": null,
+                "reason": null, "delivery": null, "event_id": null, "trace_id": null, "subject": null,
+                "probable_cause": "see-transactions", "cure": null,
             },
             {
-                "check": "transactions", "faults": ["not-zero"], "livemode": true, "currency": "USD",
-                "difference_minor": 500,
+                "check": "transactions", "key": "transactions/7/USD", "severity": "critical", "faults": ["not-zero"],
+                "livemode": true, "currency": "USD", "difference_minor": 500, "amount_minor": null, "count": null,
+                "since": null, "checkpoint": null,
                 "transaction": {"id": 7, "movement_key": "stripe/acct_dev/live/ch_7/capture"},
-                "account": "assets:stripe:clearing", "leg": 1, "event_id": "evt_7",
-                "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "probable_cause": "amount-edited",
+                "account": "assets:stripe:clearing", "leg": 1, "source": null, "reason": null, "delivery": null,
+                "event_id": "evt_7", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "subject": null,
+                "probable_cause": "amount-edited", "cure": null,
             },
         ],
     });

@@ -128,7 +128,7 @@ fn a_leg_moved_to_another_currency_gives_a_finding_in_both() {
 fn a_leg_moved_to_test_money_is_named_with_the_amount_that_went_astray() {
     let finding = damaged(|row| row.legs[2].livemode = Livemode::Test);
     assert_eq!(finding.faults, [Fault::MixedLivemode]);
-    assert_eq!((finding.livemode, finding.difference_minor), (Livemode::Live, -10_000));
+    assert_eq!((finding.livemode, finding.difference_minor), (Some(Livemode::Live), -10_000));
     assert_eq!(finding.probable_cause, ProbableCause::LivemodeChanged);
     assert_eq!(account(&finding), Some("clearing"));
 }

@@ -33,7 +33,9 @@ pub(crate) async fn damage(database: &Database) {
         database,
         "ALTER TABLE countersign.entry DISABLE TRIGGER ALL;
          UPDATE countersign.entry SET amount_minor = amount_minor + 500 WHERE leg = 1;
-         ALTER TABLE countersign.entry ENABLE TRIGGER ALL;",
+         ALTER TABLE countersign.entry ENABLE TRIGGER ALL;
+         ALTER TABLE countersign.entry ENABLE ALWAYS TRIGGER append_only;
+         ALTER TABLE countersign.entry ENABLE ALWAYS TRIGGER entry_rules;",
     )
     .await;
 }
@@ -44,11 +46,14 @@ pub(crate) async fn heal(database: &Database) {
         database,
         "ALTER TABLE countersign.entry DISABLE TRIGGER ALL;
          UPDATE countersign.entry SET amount_minor = amount_minor - 500 WHERE leg = 1;
-         ALTER TABLE countersign.entry ENABLE TRIGGER ALL;",
+         ALTER TABLE countersign.entry ENABLE TRIGGER ALL;
+         ALTER TABLE countersign.entry ENABLE ALWAYS TRIGGER append_only;
+         ALTER TABLE countersign.entry ENABLE ALWAYS TRIGGER entry_rules;",
     )
     .await;
 }
 
-async fn superuser(database: &Database, statements: &str) {
+/// Does this past every privilege.
+pub(crate) async fn superuser(database: &Database, statements: &str) {
     database.connect(Role::Superuser).await.batch_execute(statements).await.unwrap();
 }

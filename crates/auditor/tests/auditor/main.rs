@@ -5,6 +5,8 @@
     reason = "a failed expectation is how a test reports"
 )]
 
+mod alerts;
 mod app;
 mod books;
+mod on_demand;
 mod process;

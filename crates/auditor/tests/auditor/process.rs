@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::servers::postgres::Role;
 
 use crate::books::{balanced, damage, heal};
@@ -92,8 +92,14 @@ async fn the_log_says_when_books_balance_and_when_not_and_sigterm_ends_it_in_ord
     assert_eq!(line["livemode"], true);
     assert_eq!(line["transactions"], "1");
 
+    let alert = process.until_logged("CRITICAL: Ledger imbalance - manual review required");
+    assert_eq!((&alert["level"], &alert["alert"]), (&json!("ERROR"), &json!("LedgerImbalance")));
+    assert_eq!(alert["difference_minor"], 500);
+    assert_eq!(alert["difference"], "5.00 USD live");
+
     heal(&database).await;
     process.until_logged("Ledger balance verified");
+    assert_eq!(process.until_logged("A finding has healed")["key"], alert["key"]);
     assert_eq!(process.terminate(), Some(0));
     database.close().await;
 }

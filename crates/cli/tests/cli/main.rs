@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "clippy's exception for tests does not reach their helpers")]
 
 mod actions;
+mod auditing;
 mod books;
 mod command;
 mod configuration;

@@ -72,7 +72,10 @@ impl Postgres {
     }
 
     async fn audited(&self, settings: &Settings) -> Result<(), String> {
-        let settings = audit_postgres::Settings { url: settings.url.clone(), tls: settings.tls.clone() };
+        let settings = audit_postgres::Settings {
+            tls: settings.tls.clone(),
+            ..audit_postgres::Settings::new(settings.url.clone())
+        };
         AuditStore::connect(&settings).unwrap().ready().await.map_err(|error| error.to_string())
     }
 }

@@ -1,0 +1,31 @@
+-- Messages that control totals list and no delivery row has, nor their event any row: of the totals recorded after $1 (NULL:
+-- all) that are due ($2 seconds). One index look-up for each; LIMIT keeps it from becoming a join of everything.
+SELECT
+  total.instance,
+  total.window_number,
+  total.closed_at,
+  extract(EPOCH FROM now() - total.recorded_at)::BIGINT AS age_s,
+  listed.sequence,
+  listed.source,
+  listed.event_id,
+  count(*) OVER () AS total
+FROM countersign.control_total AS total
+CROSS JOIN LATERAL unnest(total.sequences, total.sources, total.event_ids) AS listed (sequence, source, event_id)
+LEFT JOIN LATERAL (
+  SELECT TRUE AS there
+  FROM countersign.delivery
+  WHERE delivery.instance = total.instance AND delivery.sequence = listed.sequence
+  LIMIT 1
+) AS delivery ON TRUE
+LEFT JOIN LATERAL (
+  SELECT TRUE AS there
+  FROM countersign.event
+  WHERE delivery.there IS NULL AND event.event_id = listed.event_id AND event.source = listed.source
+  LIMIT 1
+) AS event ON TRUE
+WHERE total.recorded_at > coalesce($1::TIMESTAMPTZ, '-infinity')
+  AND total.recorded_at <= now() - make_interval(secs => $2::BIGINT)
+  AND delivery.there IS NULL
+  AND event.there IS NULL
+ORDER BY total.closed_at, total.instance, listed.sequence
+LIMIT $3::BIGINT

@@ -1,0 +1,238 @@
+//! What the checks beside balance, transactions and continuity read: one statement each, facts and not judgements.
+
+use audit::{
+    CompletenessRows, ConstraintRow, CoverageRows, CurrencyCode, EventId, GuardRows, InstanceName,
+    InstanceRow, Limits, Livemode, MissingRow, MovementKey, PrivilegeRow, RefusedSourceRow, RefusedTypeRow,
+    RejectionRows, RoleRow, SettingRow, Slug, SourceName, SourceRow, TraceId, TransactionId, TriggerRow,
+    UncoveredEventRow, UncoveredTransactionRow, Waiting, WaitingRow, WindowRow,
+};
+use jiff::Timestamp;
+use tokio_postgres::Transaction;
+use tokio_postgres::types::Type;
+
+use crate::AuditStoreError;
+use crate::error::of_driver;
+use crate::query::{Columns, Parameters, query, query_one};
+
+/// How many things of a kind are listed; the others are counted.
+const LISTED_MAX: i64 = 200;
+
+/// Of what came with transaction number `lo` or later.
+pub(crate) async fn coverage(
+    transaction: &Transaction<'_>,
+    lo: i64,
+) -> Result<CoverageRows, AuditStoreError> {
+    let statement = concat!("-- coverage\n", include_str!("../sql/coverage.sql"));
+    let parameters: Parameters<'_> = &[(&lo, Type::INT8), (&LISTED_MAX, Type::INT8)];
+    let rows = query(transaction, "coverage", statement, parameters).await?;
+    let mut found = CoverageRows::default();
+    for row in &rows {
+        let columns = Columns { statement: "coverage", row };
+        let listed = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        found.left_out = columns.count("total")?.saturating_sub(listed);
+        match columns.read("kind")? {
+            "event" => found.booked_without_transaction.push(uncovered_event(&columns)?),
+            "transaction" => found.without_event.push(uncovered_transaction(&columns)?),
+            _ => found.twice.push(uncovered_transaction(&columns)?),
+        }
+    }
+    Ok(found)
+}
+
+fn uncovered_event(columns: &Columns<'_>) -> Result<UncoveredEventRow, AuditStoreError> {
+    Ok(UncoveredEventRow {
+        event_row: columns.read("id")?,
+        source: columns.text("source", SourceName::new)?,
+        event_id: columns.text("event_id", EventId::new)?,
+        livemode: Livemode::from_bool(columns.read("livemode")?),
+        amount_minor: columns.sum("amount_minor")?.and_then(|amount| i64::try_from(amount).ok()),
+        currency: columns.optional("currency", CurrencyCode::new)?,
+        trace_id: columns.optional("trace_id", TraceId::new)?,
+    })
+}
+
+fn uncovered_transaction(columns: &Columns<'_>) -> Result<UncoveredTransactionRow, AuditStoreError> {
+    Ok(UncoveredTransactionRow {
+        id: TransactionId(columns.read("id")?),
+        movement_key: columns.text("movement_key", MovementKey::new)?,
+        livemode: Livemode::from_bool(columns.read("livemode")?),
+        currency: columns.optional("currency", CurrencyCode::new)?,
+        amount_minor: columns.sum("amount_minor")?,
+        event_id: columns.optional("event_id", EventId::new)?,
+        trace_id: columns.optional("trace_id", TraceId::new)?,
+    })
+}
+
+/// Of the control totals that an incremental run has not seen due yet, or of all.
+pub(crate) async fn completeness(
+    transaction: &Transaction<'_>,
+    everything: bool,
+    limits: &Limits,
+) -> Result<CompletenessRows, AuditStoreError> {
+    let since = if everything { None } else { completeness_since(transaction).await? };
+    let missing = concat!("-- missing\n", include_str!("../sql/missing.sql"));
+    let windows = concat!("-- windows\n", include_str!("../sql/windows.sql"));
+    let instances = concat!("-- instances\n", include_str!("../sql/instances.sql"));
+    let due = limits.delivery_due_s;
+    let parameters: Parameters<'_> =
+        &[(&since, Type::TIMESTAMPTZ), (&due, Type::INT8), (&LISTED_MAX, Type::INT8)];
+    let missing = query(transaction, "missing", missing, parameters).await?;
+    let windows = query(transaction, "windows", windows, parameters).await?;
+    let parameters: Parameters<'_> =
+        &[(&limits.instance_silent_s, Type::INT8), (&limits.instance_forgotten_s, Type::INT8)];
+    let instances = query(transaction, "instances", instances, parameters).await?;
+
+    let mut rows = CompletenessRows::default();
+    for row in &missing {
+        let columns = Columns { statement: "missing", row };
+        let listed = u64::try_from(missing.len()).unwrap_or(u64::MAX);
+        rows.missing_left_out = columns.count("total")?.saturating_sub(listed);
+        rows.missing.push(MissingRow {
+            instance: columns.text("instance", InstanceName::new)?,
+            sequence: columns.read("sequence")?,
+            window: columns.read("window_number")?,
+            source: columns.text("source", SourceName::new)?,
+            event_id: columns.text("event_id", EventId::new)?,
+            closed_at: columns.instant("closed_at")?,
+            recorded_age_s: columns.read("age_s")?,
+        });
+    }
+    for row in &windows {
+        let columns = Columns { statement: "windows", row };
+        rows.windows.push(WindowRow {
+            instance: columns.text("instance", InstanceName::new)?,
+            window: columns.read("window_number")?,
+            next_closed_at: columns.instant("closed_at")?,
+            recorded_age_s: columns.read("age_s")?,
+        });
+    }
+    for row in &instances {
+        let columns = Columns { statement: "instances", row };
+        rows.open_instances.push(InstanceRow {
+            instance: columns.text("instance", InstanceName::new)?,
+            window: columns.read("window_number")?,
+            closed_at: columns.instant("closed_at")?,
+            recorded_age_s: columns.read("age_s")?,
+        });
+    }
+    Ok(rows)
+}
+
+async fn completeness_since(transaction: &Transaction<'_>) -> Result<Option<Timestamp>, AuditStoreError> {
+    let statement = concat!("-- completeness_since\n", include_str!("../sql/completeness_since.sql"));
+    let row = query_one(transaction, "completeness_since", statement, &[]).await?;
+    row.try_get(0).map_err(of_driver("completeness_since"))
+}
+
+/// What has waited for longer than the limit.
+pub(crate) async fn backlog(
+    transaction: &Transaction<'_>,
+    limits: &Limits,
+) -> Result<Vec<WaitingRow>, AuditStoreError> {
+    let statement = concat!("-- backlog\n", include_str!("../sql/backlog.sql"));
+    let rows = query(transaction, "backlog", statement, &[(&limits.backlog_due_s, Type::INT8)]).await?;
+    let waiting = |columns: &Columns<'_>| {
+        let events = columns.read::<&str>("waiting")? == "events";
+        Ok(WaitingRow {
+            waiting: if events { Waiting::Events } else { Waiting::Evidence },
+            source: columns.optional("source", SourceName::new)?,
+            livemode: columns.read::<Option<bool>>("livemode")?.map(Livemode::from_bool),
+            reason: Slug::new(columns.read::<Option<&str>>("reason")?.unwrap_or("unknown")),
+            currency: columns.optional("currency", CurrencyCode::new)?,
+            amount_minor: columns.sum("amount_minor")?,
+            count: columns.count("count")?,
+            event_id: columns.optional("event_id", EventId::new)?,
+            since: columns.instant("since")?,
+            age_s: columns.read("age_s")?,
+        })
+    };
+    rows.iter().map(|row| waiting(&Columns { statement: "backlog", row })).collect()
+}
+
+/// What was refused of authentic senders.
+pub(crate) async fn rejections(
+    transaction: &Transaction<'_>,
+    limits: &Limits,
+) -> Result<RejectionRows, AuditStoreError> {
+    let sources = concat!("-- refused_sources\n", include_str!("../sql/refused_sources.sql"));
+    let types = concat!("-- refused_types\n", include_str!("../sql/refused_types.sql"));
+    let sources = query(transaction, "refused_sources", sources, &[]).await?;
+    let least = limits.type_refused_of.saturating_mul(limits.type_refused_percent).div_ceil(100).max(1);
+    let least = i64::try_from(least).unwrap_or(i64::MAX);
+    let types = query(transaction, "refused_types", types, &[(&least, Type::INT8)]).await?;
+    let source = |columns: &Columns<'_>| {
+        Ok(RefusedSourceRow {
+            source: columns.text("source", SourceName::new)?,
+            last_hour: columns.count("last_hour")?,
+            week_before: columns.count("week_before")?,
+        })
+    };
+    let of_type = |columns: &Columns<'_>| {
+        Ok(RefusedTypeRow {
+            source: columns.text("source", SourceName::new)?,
+            event_type: columns.text("event_type", str::to_owned)?,
+            refused: columns.count("refused")?,
+            delivered: columns.count("delivered")?,
+        })
+    };
+    Ok(RejectionRows {
+        sources: sources
+            .iter()
+            .map(|row| source(&Columns { statement: "refused_sources", row }))
+            .collect::<Result<_, _>>()?,
+        types: types
+            .iter()
+            .map(|row| of_type(&Columns { statement: "refused_types", row }))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+/// When sources last delivered.
+pub(crate) async fn silence(
+    transaction: &Transaction<'_>,
+    lo: i64,
+) -> Result<Vec<SourceRow>, AuditStoreError> {
+    let statement = concat!("-- silence\n", include_str!("../sql/silence.sql"));
+    let rows = query(transaction, "silence", statement, &[(&lo, Type::INT8)]).await?;
+    let source = |columns: &Columns<'_>| {
+        Ok(SourceRow {
+            source: columns.text("source", SourceName::new)?,
+            last_at: columns.instant("last_at")?,
+            quiet_s: columns.read("quiet_s")?,
+            days: columns.read("days")?,
+        })
+    };
+    rows.iter().map(|row| source(&Columns { statement: "silence", row })).collect()
+}
+
+/// What guards the books.
+pub(crate) async fn guards(transaction: &Transaction<'_>) -> Result<GuardRows, AuditStoreError> {
+    let statement = concat!("-- guards\n", include_str!("../sql/guards.sql"));
+    let rows = query(transaction, "guards", statement, &[]).await?;
+    let mut guards = GuardRows::default();
+    for row in &rows {
+        let columns = Columns { statement: "guards", row };
+        let text = |name| columns.read::<Option<&str>>(name).map(|text| text.unwrap_or_default().to_owned());
+        let (a, b, c) = (text("a")?, text("b")?, text("c")?);
+        let is = text("d")? == "true";
+        match columns.read("kind")? {
+            "trigger" => {
+                let function = Some(c).filter(|function| !function.is_empty());
+                guards.triggers.push(TriggerRow { table: a, name: b, function, always: is });
+            }
+            "constraint" => guards.constraints.push(ConstraintRow { table: a, name: b, enforced: is }),
+            "function" => guards.functions.push((a, b)),
+            "owner" => guards.owners.push((a, b)),
+            "privilege" => guards.privileges.push(PrivilegeRow { role: a, table: b, privilege: c }),
+            "role" => {
+                let powers = Some(b).filter(|power| !power.is_empty());
+                match guards.roles.iter_mut().find(|role| role.name == a) {
+                    Some(role) => role.powers.extend(powers),
+                    None => guards.roles.push(RoleRow { name: a, powers: powers.into_iter().collect() }),
+                }
+            }
+            _ => guards.settings.push(SettingRow { name: a, value: b, place: c }),
+        }
+    }
+    Ok(guards)
+}
