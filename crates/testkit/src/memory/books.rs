@@ -150,6 +150,22 @@ impl MemoryBooks {
         &self,
         work: impl FnOnce(&mut Pages, &BTreeSet<EventKey>) -> Result<T, BooksError>,
     ) -> Result<T, BooksError> {
+        self.answer(|state| {
+            let mut pages = state.pages.clone();
+            let value = work(&mut pages, &state.refused)?;
+            if let Some(watcher) = &state.watcher {
+                watcher(&state.pages, &pages);
+            }
+            state.pages = pages;
+            Ok(value)
+        })
+        .await
+    }
+
+    async fn answer<T>(
+        &self,
+        work: impl FnOnce(&mut State) -> Result<T, BooksError>,
+    ) -> Result<T, BooksError> {
         yielding().await;
         let (value, fault) = {
             let mut state = self.state();
@@ -157,13 +173,7 @@ impl MemoryBooks {
             if state.down || fault == BooksFault::Away {
                 return Err(BooksError::Unavailable("away on demand".to_owned()));
             }
-            let mut pages = state.pages.clone();
-            let value = work(&mut pages, &state.refused)?;
-            if let Some(watcher) = &state.watcher {
-                watcher(&state.pages, &pages);
-            }
-            state.pages = pages;
-            (value, fault)
+            (work(&mut state)?, fault)
         };
         yielding().await;
         match fault {
@@ -201,7 +211,7 @@ impl Books for MemoryBooks {
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<(), BooksError>> {
-        Box::pin(self.commit(|_, _| Ok(())))
+        Box::pin(self.answer(|_| Ok(())))
     }
 }
 

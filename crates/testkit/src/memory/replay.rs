@@ -249,3 +249,75 @@ async fn yielding() {
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use ledger::{EventId, Livemode, ProviderAccount, Source};
+    use ports::{Age, OwnerToken};
+    use wire::Fingerprint;
+
+    use super::*;
+    use crate::simulation::{STARTED_AT, Simulation};
+
+    fn key() -> EventKey {
+        EventKey {
+            source: Source::parse("stripe").unwrap(),
+            account: ProviderAccount::parse("acct_dev").unwrap(),
+            livemode: Livemode::Test,
+            event_id: EventId::parse("evt_1").unwrap(),
+        }
+    }
+
+    fn ask(owner: u8) -> Ask {
+        Ask {
+            now: STARTED_AT,
+            age: Age::Fresh,
+            fingerprint: Fingerprint { version: 1, digest: [1; 32] },
+            owner: OwnerToken([owner; 16]),
+            retention_ms: 1_000_000,
+        }
+    }
+
+    #[test]
+    fn a_spoilt_value_is_free_and_moves_for_nobody_who_held_it() {
+        Simulation::new(1).run(async {
+            let (replay, key) = (MemoryReplay::default(), key());
+            let Claim::Taken(held) = replay.claim(&key, ask(1)).await.unwrap() else { panic!("it is new") };
+            replay.spoil_everything();
+            assert_eq!(replay.record(&key), None);
+            assert_eq!(replay.promote(&key, held, Promotion::Accepted, STARTED_AT).await, Ok(false));
+            assert!(matches!(replay.claim(&key, ask(2)).await, Ok(Claim::Taken(_))));
+        });
+    }
+
+    #[test]
+    fn a_cache_that_fell_back_holds_what_it_held_then() {
+        Simulation::new(1).run(async {
+            let (replay, key) = (MemoryReplay::default(), key());
+            let Claim::Taken(held) = replay.claim(&key, ask(1)).await.unwrap() else { panic!("it is new") };
+            let copy = replay.copy();
+            assert_eq!(replay.promote(&key, held.clone(), Promotion::Released, STARTED_AT).await, Ok(true));
+            replay.restore(copy);
+            assert!(matches!(replay.claim(&key, ask(2)).await, Ok(Claim::InFlight { .. })));
+            assert_eq!(replay.exact(&key), Some(held.exact));
+        });
+    }
+
+    #[test]
+    fn a_watcher_sees_every_operation() {
+        Simulation::new(1).run(async {
+            let (replay, key) = (MemoryReplay::default(), key());
+            let seen = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&seen);
+            replay.watch(move |_, _| {
+                counted.fetch_add(1, Ordering::Relaxed);
+            });
+            let Claim::Taken(held) = replay.claim(&key, ask(1)).await.unwrap() else { panic!("it is new") };
+            replay.promote(&key, held, Promotion::Accepted, STARTED_AT).await.unwrap();
+            assert_eq!(seen.load(Ordering::Relaxed), 2);
+        });
+    }
+}

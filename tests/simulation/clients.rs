@@ -1,0 +1,137 @@
+//! Whoever sends: as a provider does, again and again, signed anew each time, until it is answered with success.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use futures_util::future::join;
+use ingress::{Answer, Arrival, Gate, Problem};
+use ledger::UnixMillis;
+use testkit::stripe;
+
+use crate::plan::{Kind, NOT_THE_SECRET};
+use crate::witness::Damage;
+use crate::world::World;
+
+/// Who is not answered by then never is.
+const FOR_EVER: Duration = Duration::from_hours(48);
+
+/// How often a refusal for good is believed to be none.
+const REFUSALS_MAX: u32 = 3;
+
+/// One line of the clients' log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    pub(crate) content: usize,
+    pub(crate) began: Duration,
+    pub(crate) outcome: Outcome,
+}
+
+/// What a client learns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Answered(Answer),
+    /// A timeout, a reset: nobody knows.
+    Unknown,
+}
+
+pub(crate) async fn courier(world: Arc<World>, number: usize) {
+    let courier = world.plan.couriers[number].clone();
+    world.handle.sleep(courier.starts_after).await;
+    let (mut pause, mut encores, mut refusals) = (courier.pause, courier.encores, 0);
+    loop {
+        let began = world.handle.monotonic();
+        if began > FOR_EVER {
+            let event_id = &world.plan.contents[courier.content].event_id;
+            return world.witness.object(Damage::Stuck, format!("{event_id} is never answered"));
+        }
+        let outcome = attempt(&world, courier.content, courier.patience).await;
+        world.log(Attempt { content: courier.content, began, outcome: outcome.clone() });
+        match outcome {
+            Outcome::Answered(answer) if answer.status() == 200 => {
+                if encores == 0 {
+                    return;
+                }
+                encores -= 1;
+                pause = courier.pause;
+                world.handle.sleep(courier.encore_after).await;
+                continue;
+            }
+            Outcome::Answered(Answer::Refused(problem)) if is_for_good(problem) => {
+                refusals += 1;
+                if refusals == REFUSALS_MAX {
+                    return;
+                }
+            }
+            Outcome::Answered(_) | Outcome::Unknown => {}
+        }
+        world.handle.sleep(pause).await;
+        pause = (pause * 2).min(courier.pause_max);
+    }
+}
+
+fn is_for_good(problem: Problem) -> bool {
+    problem.status() < 500 && !matches!(problem, Problem::DeliveryInFlight { .. } | Problem::TooManyFailures)
+}
+
+/// One request, over a network that loses and repeats.
+async fn attempt(world: &Arc<World>, content: usize, patience: Duration) -> Outcome {
+    let (dice, trouble) = (&world.dice, world.weather().clients);
+    if dice.permille(trouble / 2) {
+        // It never arrives.
+        world.handle.sleep(patience).await;
+        return Outcome::Unknown;
+    }
+    if dice.permille(trouble / 4) {
+        // Something on the way repeats it.
+        let (first, _) = join(request(world, content, patience), request(world, content, patience)).await;
+        return first;
+    }
+    let outcome = request(world, content, patience).await;
+    // The answer may be lost.
+    if dice.permille(trouble / 2) { Outcome::Unknown } else { outcome }
+}
+
+async fn request(world: &Arc<World>, content: usize, patience: Duration) -> Outcome {
+    let Some((process, gate)) = world.some_ingress() else { return Outcome::Unknown };
+    let of = &world.plan.contents[content];
+    let secret = if of.kind == Kind::Forgery { NOT_THE_SECRET } else { stripe::SECRET };
+    let header = stripe::signature(secret, world.handle.now().seconds(), of.body.as_bytes());
+    // Who hangs up takes the handler of the request along, and nothing else.
+    let hangs_up = world.dice.permille(world.weather().clients / 4);
+    let hangs_up = hangs_up.then(|| Duration::from_millis(world.dice.below(30)));
+    let (at, handle) = (Arc::clone(world), process.handle());
+    let handler = process.handle().spawn("request", async move {
+        let handling = handle_request(&at, &gate, content, (header, handle.now()));
+        match hangs_up {
+            None => Some(handling.await),
+            Some(after) => handle.within(after, handling).await,
+        }
+    });
+    match world.handle.within(patience, handler).await.flatten().flatten() {
+        Some(answer) => Outcome::Answered(answer),
+        None => Outcome::Unknown,
+    }
+}
+
+async fn handle_request(
+    world: &World,
+    gate: &Arc<Gate>,
+    content: usize,
+    (header, received_at): (String, UnixMillis),
+) -> Answer {
+    world.witness.begins(content);
+    let entry = match gate.enter(None).await {
+        Ok(entry) => entry,
+        Err(problem) => return Answer::Refused(problem),
+    };
+    let arrival = Arrival {
+        source: "stripe".to_owned(),
+        headers: vec![("Stripe-Signature".to_owned(), header.into_bytes())],
+        body: world.bodies[content].clone(),
+        received_at,
+        entry,
+    };
+    let answer = gate.deliver(arrival).await.answer;
+    world.witness.answers(content, &answer);
+    answer
+}
