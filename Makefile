@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help up down demo test check lint coverage
+.PHONY: help up down demo test check lint coverage chart sim
 
 pure := money signature handle ledger audit provider wire ports ingress processor testkit
 run_tests := $(if $(shell type -P cargo-nextest),nextest run,test)
@@ -21,7 +21,7 @@ down: ## stop what `make up` started
 demo: ## from nothing to a balanced ledger: real signed events, a duplicate, a forgery, a stale one released, the verdict
 	@deploy/dev/demo.sh
 
-test: ## every test, on real servers, and the demo
+test: ## every test, on real servers, the chart's, and the demo
 	@deploy/dev/servers.sh status >/dev/null || {
 		trap 'deploy/dev/servers.sh stop' EXIT
 		deploy/dev/servers.sh start
@@ -29,13 +29,21 @@ test: ## every test, on real servers, and the demo
 	eval "$$(deploy/dev/servers.sh env)"
 	cargo $(run_tests) --locked --workspace
 	$(if $(findstring nextest,$(run_tests)),cargo test --doc --locked --workspace)
+	deploy/dev/chart.sh
 	deploy/dev/demo.sh
 
 check: ## what needs no servers, within a minute: format, clippy, pure tests
 	@cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo $(run_tests) --locked $(pure:%=-p countersign-%)
-	cargo $(run_tests) --locked -p countersign-tests --test house
+	cargo $(run_tests) --locked -p countersign-tests --test house --test simulation
+
+sim: ## simulated histories, in release: make sim SEED= RUNS=
+	@SIM_SEED=$(SEED) SIM_RUNS=$(or $(RUNS),$(if $(SEED),1,20000)) \
+		cargo test --release --locked -p countersign-tests --test simulation p1_ -- --nocapture
+
+chart: ## the Helm chart and the image's file system, tested without a cluster
+	@deploy/dev/chart.sh
 
 coverage: ## every test with its coverage counted; the table goes to tests/README.md
 	@deploy/dev/coverage.sh

@@ -1,3 +1,4 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -86,19 +87,18 @@ fn every_link_of_a_document_leads_somewhere() {
 
 #[test]
 fn every_test_that_a_document_names_exists() {
-    let sources: String = files(&root(), "rs").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
-    for document in ["ARCHITECTURE.md", "README.md", "tests/README.md"] {
+    let tests = ["rs", "py"].into_iter().flat_map(|extension| files(&root(), extension));
+    let sources: String = tests.map(|path| fs::read_to_string(path).unwrap()).collect();
+    for document in ["ARCHITECTURE.md", "README.md", "tests/README.md", "deploy/security.md"] {
         let text = fs::read_to_string(root().join(document)).unwrap();
         let named = text.split('`').skip(1).step_by(2).filter(|word| {
             word.matches('_').count() >= 3
                 && word.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())
         });
         for name in named {
-            let (test, metric) = (format!("fn {name}("), format!("\"{}\"", name.trim_end_matches("_total")));
-            assert!(
-                sources.contains(&test) || sources.contains(&metric),
-                "{document} names {name}, which is not there"
-            );
+            let (test, metric) = (format!("{name}("), format!("\"{}\"", name.trim_end_matches("_total")));
+            let is_test = ["fn ", "def "].iter().any(|keyword| sources.contains(&format!("{keyword}{test}")));
+            assert!(is_test || sources.contains(&metric), "{document} names {name}, which is not there");
         }
     }
 }
@@ -133,4 +133,154 @@ fn the_table_of_statuses_is_that_of_the_code() {
     for (status, _) in known {
         assert!(follows.contains(status), "{status} is not in {follows:?}");
     }
+}
+
+/// The pages of `deploy/runbooks` that are no alert's.
+const NO_ALERT: [&str; 2] = ["README", "problems"];
+
+/// The pages of `deploy/runbooks`, by their names.
+fn runbooks() -> BTreeMap<String, String> {
+    let pages = files(&root().join("deploy/runbooks"), "md");
+    let name = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
+    pages.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// All that runs of a crate: its sources without their tests.
+fn sources_of(name: &str) -> String {
+    let folder = root().join("crates").join(name).join("src");
+    let paths = files(&folder, "rs").into_iter().filter(|path| !path.ends_with("tests.rs"));
+    let texts = paths.map(|path| fs::read_to_string(path).unwrap());
+    texts.map(|text| text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned()).collect()
+}
+
+/// What stands in quotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('"').skip(1).step_by(2)
+}
+
+#[test]
+fn every_alert_has_a_runbook_and_every_runbook_an_alert() {
+    let mut alerts = BTreeSet::new();
+    for path in files(&root().join("deploy/prometheus"), "yaml") {
+        let rules = fs::read_to_string(path).unwrap();
+        let named = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ").map(str::to_owned));
+        alerts.extend(named);
+    }
+    let of_prometheus = alerts.len();
+    // By text, as the auditor shares no code with anybody: the arms of `Check::alert`, and what no check finds.
+    let findings = sources_of("audit");
+    let arms = findings.split("fn alert(self)").nth(1).unwrap().split("\n    }\n").next().unwrap();
+    alerts.extend(quoted(arms).map(str::to_owned));
+    let auditor = sources_of("auditor");
+    let without_check = auditor.split("alert: \"").skip(1).filter_map(|rest| rest.split('"').next());
+    alerts.extend(without_check.map(str::to_owned));
+    assert!(of_prometheus >= 8 && alerts.len() > of_prometheus, "{alerts:?}");
+
+    let pages = runbooks();
+    let index = &pages["README"];
+    let named: BTreeSet<String> =
+        pages.keys().filter(|name| !NO_ALERT.contains(&name.as_str())).cloned().collect();
+    assert_eq!(named, alerts);
+    for name in &alerts {
+        let page = &pages[name];
+        let headings: Vec<&str> = page.lines().filter(|line| line.starts_with('#')).collect();
+        let title = format!("# {name}");
+        let expected = [
+            title.as_str(),
+            "## Meaning",
+            "## Impact",
+            "## First look",
+            "## Safe actions",
+            "## How it resolves",
+        ];
+        assert_eq!(headings, expected);
+        let lines = page.lines().count();
+        assert!((15..=40).contains(&lines), "{name}: a page of {lines} lines");
+        assert!(index.contains(&format!("({name}.md)")), "{name} is not in the index");
+    }
+}
+
+#[test]
+fn every_problem_has_its_place_in_the_runbooks() {
+    let page = &runbooks()["problems"];
+    let told: Vec<(&str, &str)> =
+        page.split("\n## ").skip(1).filter_map(|section| section.split_once('\n')).collect();
+    let slugs: Vec<&str> = told.iter().map(|(slug, _)| *slug).collect();
+    assert_eq!(slugs, ingress::Problem::ALL.map(ingress::Problem::slug));
+    for (problem, (slug, text)) in ingress::Problem::ALL.into_iter().zip(told) {
+        let answer = format!("{} \"{}\" ", problem.status(), problem.title());
+        assert!(text.starts_with(&answer), "{slug} does not begin with {answer}");
+        assert!(text.contains("Do:"), "{slug} does not say what to do");
+    }
+}
+
+#[test]
+fn every_reason_for_parking_has_its_place_in_the_runbooks() {
+    let page = &runbooks()["EventsAwaitDecision"];
+    for reason in ledger::Reason::ALL.iter().filter(|reason| reason.outcome() == ledger::Outcome::Parked) {
+        assert!(page.contains(&format!("`{reason}`")), "{reason} is not told of");
+    }
+}
+
+#[test]
+fn every_command_in_a_runbook_exists() {
+    let cli = sources_of("cli");
+    let main = fs::read_to_string(root().join("crates/cli/src/main.rs")).unwrap();
+    let variants = main.split("enum Command {").nth(1).unwrap().split("\n}").next().unwrap();
+    let variant = |line: &str| line.trim().trim_end_matches(',').split('(').next().unwrap().to_owned();
+    let commands: BTreeSet<String> = variants
+        .lines()
+        .filter(|line| line.starts_with("    ") && !line.contains("//"))
+        .map(variant)
+        .collect();
+    let mut named = 0;
+    for (page, text) in runbooks() {
+        // A command may go on in the next line of a list; what belongs to it ends with the code.
+        let text = text.replace("\n  ", " ");
+        let pieces: Vec<&str> = text.lines().flat_map(|line| line.split_inclusive("countersign ")).collect();
+        for pair in pieces.windows(2) {
+            // `rabbitmqctl -p countersign …` names a virtual host.
+            if !pair[0].ends_with("countersign ") || pair[0].ends_with("-p countersign ") {
+                continue;
+            }
+            let mut words = pair[1].split(['`', '#']).next().unwrap().split_whitespace();
+            let command: String = words.next().unwrap_or_default().split('-').map(capitalised).collect();
+            assert!(commands.contains(&command), "{page}: there is no command {command}");
+            named += 1;
+            for flag in words.filter_map(|word| word.strip_prefix("--")) {
+                let field = format!(" {}: ", flag.replace('-', "_"));
+                let known = cli.contains(&field) || cli.contains(&format!("long = \"{flag}\""));
+                assert!(known, "{page}: {command} has no --{flag}");
+            }
+        }
+    }
+    assert!(named > 50, "{named} commands were found");
+}
+
+fn capitalised(word: &str) -> String {
+    let (first, rest) = word.split_at(word.len().min(1));
+    first.to_uppercase() + rest
+}
+
+#[test]
+fn every_metric_that_a_runbook_asks_for_is_there() {
+    let sources: String = ["ingress", "processor", "auditor"].map(sources_of).concat();
+    let mut asked = 0;
+    for (page, text) in runbooks() {
+        for line in text.lines().filter(|line| line.contains("/metrics | grep ")) {
+            let pattern = line.split("grep ").nth(1).unwrap().split(['#', '`']).next().unwrap();
+            let words = pattern.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            for word in words.filter(|word| word.contains('_')) {
+                let stem =
+                    ["_total", "_bucket", "_count"].iter().find_map(|suffix| word.strip_suffix(suffix));
+                let registered = [Some(word), stem]
+                    .into_iter()
+                    .flatten()
+                    .any(|name| sources.contains(&format!("\"{name}\"")));
+                assert!(registered, "{page}: nobody counts {word}");
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 20, "{asked} metrics were found");
 }

@@ -1,0 +1,71 @@
+"""What a release must not break: selectors are for life. And what other programs read of the chart."""
+
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+from conftest import CHART, MINIMAL, ROOT, of_kind, release, render
+
+
+def git(*arguments):
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=True).stdout
+
+
+def last_release():
+    """The tag of the last release that had the chart, if there was one."""
+    for tag in git("tag", "--list", "v*", "--sort=-version:refname", "--merged", "HEAD").decode().split():
+        if git("ls-tree", tag, "deploy/helm/countersign/Chart.yaml"):
+            return tag
+    return None
+
+
+def selectors(documents):
+    return {each["metadata"]["name"]: each["spec"]["selector"] for each in of_kind(documents, "Deployment")}
+
+
+def test_selectors_are_those_of_the_last_release(folder):
+    tag = last_release()
+    if tag is None:
+        return  # Nothing was released yet: nobody has to be upgraded.
+    subprocess.run(["tar", "-x", "-C", folder], input=git("archive", tag, "deploy"), check=True)
+    before = render(MINIMAL, chart=folder / "deploy/helm/countersign")[0]
+    assert selectors(before) == selectors(render(MINIMAL, is_install=False, is_upgrade=True)[0])
+
+
+def test_the_chart_has_the_version_of_the_binaries():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    cargo = (ROOT / "Cargo.toml").read_text()
+    assert f'version = "{chart["appVersion"]}"' in cargo
+    assert f"countersign:{chart['appVersion']}" in chart["annotations"]["artifacthub.io/images"]
+    for key in ("images", "changes"):
+        assert yaml.safe_load(chart["annotations"][f"artifacthub.io/{key}"])
+
+
+def test_the_rules_are_rules(folder):
+    (rule,) = of_kind(release(CHART / "ci/full.yaml"), "PrometheusRule")
+    (folder / "rules.yaml").write_text(yaml.safe_dump(rule["spec"]))
+    promtool = shutil.which("promtool")
+    assert promtool, "promtool is missing"
+    checked = subprocess.run([promtool, "check", "rules", folder / "rules.yaml"], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *sorted((CHART / "ci").glob("*.yaml")),
+        CHART / "values.yaml",
+        CHART / "Chart.yaml",
+        ROOT / "deploy/compose.yaml",
+        ROOT / "deploy/prometheus/alerts.yaml",
+    ],
+    ids=lambda path: path.name,
+)
+def test_yaml_has_one_style(path):
+    rules = "line-length: disable, document-start: disable, comments: {min-spaces-from-content: 1}"
+    linted = subprocess.run(
+        ["yamllint", "-s", "-d", f"{{extends: default, rules: {{{rules}}}}}", path], capture_output=True, text=True
+    )
+    assert linted.returncode == 0, linted.stdout
