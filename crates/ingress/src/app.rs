@@ -1,5 +1,6 @@
 //! The composition: the same for `main` and for tests on port 0.
 
+use core::time::Duration;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub struct App {
     bus: Arc<RabbitMq>,
     gate: Arc<Gate>,
     watched: Vec<(Source, Arc<Secrets>)>,
+    drain: Duration,
     handle: Handle,
 }
 
@@ -48,7 +50,7 @@ impl App {
                 "No trusted proxy is configured: callers with private addresses are never limited"
             );
         }
-        let (proxies, limits) = (config.proxies, config.limits);
+        let (proxies, limits, drain) = (config.proxies, config.limits, config.limits.drain);
         let shell = Shell { gate: Arc::clone(&gate), handle: handle.clone(), proxies, limits };
 
         let listener = TcpListener::bind(config.listen).with_context(|| format!("bind {}", config.listen))?;
@@ -58,14 +60,14 @@ impl App {
         let admin_address = admin.address;
         let public = shell.serve(listener).context("listen for webhooks")?;
         let admin = admin.serve(registry, readiness).context("listen for health and metrics")?;
-        Ok(Self { address, admin_address, public, admin, bus, gate, watched, handle })
+        Ok(Self { address, admin_address, public, admin, bus, gate, watched, drain, handle })
     }
 
     /// Serves until the soft stop, then takes nothing new and finishes what is in hand.
     pub async fn run(mut self, stop: Stop) -> anyhow::Result<()> {
         let ended = tokio::select! {
             () = stop.soft.cancelled() => Ok(()),
-            never = watch(self.watched, self.handle) => match never {},
+            never = watch(self.watched, self.handle.clone()) => match never {},
             never = self.gate.totals().tell() => match never {},
             error = self.public.failed() => Err(error).context("serve webhooks"),
             error = self.admin.failed() => Err(error).context("serve health and metrics"),
@@ -82,10 +84,19 @@ impl App {
             }
             totals.finish().await;
         };
+        // Where nobody has asked for a stop, nobody will ask for the hard one.
+        let too_long = async {
+            match &ended {
+                Ok(()) => stop.hard.cancelled().await,
+                Err(_) => self.handle.sleep(self.drain).await,
+            }
+        };
         let drained = tokio::select! {
             biased;
             () = finished => Ok(()),
-            () = stop.hard.cancelled() => Err(anyhow::anyhow!("stopped with deliveries in hand; their providers retry")),
+            () = too_long => Err(anyhow::anyhow!(
+                "stopped with deliveries or a control total in hand; providers retry, and the auditor misses the last window"
+            )),
         };
         self.bus.close().await;
         self.admin.stop().await;

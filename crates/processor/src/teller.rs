@@ -11,7 +11,7 @@ use ports::{Bus, Handle, Replay};
 
 use crate::{Metrics, News};
 
-/// How long announcements may hold up the next batch. They go on, uncounted, when it is over.
+/// How long announcements may hold up the next batch. What is not confirmed by then counts as unannounced.
 const ANNOUNCING_MAX: Duration = Duration::from_secs(1);
 
 /// Tells others what the books say.
