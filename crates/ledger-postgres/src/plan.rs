@@ -5,7 +5,9 @@ mod planned;
 use std::collections::{BTreeMap, HashMap};
 
 use ledger::{EventKey, MovementDigest, MovementKey, Outcome, Reason, Status, TraceId, Transaction};
-use ports::{BooksError, Decision, DeliveryRecord, EventRecord, Filing, Gate, Record, Recorded, Settlement};
+use ports::{
+    BooksError, Decision, DeliveryRecord, EventRecord, Filing, Gate, Known, Record, Recorded, Settlement,
+};
 use wire::{Fingerprint, InstanceId, Sequence};
 
 pub(crate) use planned::{
@@ -29,8 +31,13 @@ pub(crate) struct Standing {
 pub(crate) enum StandingDelivery {
     /// Of this event, whose standing is its answer.
     OfEvent(EventKey),
-    /// Evidence, for this reason.
-    Evidence(Option<Reason>),
+    /// Evidence.
+    Evidence {
+        /// Why it is no event.
+        reason: Option<Reason>,
+        /// The message.
+        message: Vec<u8>,
+    },
 }
 
 /// An event that is there.
@@ -92,17 +99,24 @@ impl<'a> Plan<'a> {
         order.sort_by_key(|(_, record)| delivery_key(record));
         let mut plan = Self::default();
         let mut answers: Vec<(usize, Recorded)> = Vec::with_capacity(batch.len());
-        let mut previous: Option<(DeliveryKey, Recorded)> = None;
+        let mut previous: Option<(&Record, Recorded)> = None;
         for (position, record) in order {
             let key = delivery_key(record);
             let answer = match (previous, standing.deliveries.get(&key)) {
-                (Some((same, answer)), _) if same == key => {
-                    Recorded { settlement: Settlement::Again, ..answer }
-                }
+                (_, Some(there)) if !is_known(record, there, standing) => Recorded::name_taken(),
                 (_, Some(there)) => plan.again(there, standing)?,
+                (Some((named, answer)), None) if delivery_key(named) == key => {
+                    if named.delivery.message == record.delivery.message {
+                        Recorded { settlement: Settlement::Again, ..answer }
+                    } else {
+                        answers.push((position, Recorded::name_taken()));
+                        previous = Some((named, answer));
+                        continue;
+                    }
+                }
                 (_, None) => plan.file(record, standing)?,
             };
-            previous = Some((key, answer.clone()));
+            previous = Some((record, answer.clone()));
             answers.push((position, answer));
         }
         answers.sort_by_key(|(position, _)| *position);
@@ -124,7 +138,7 @@ impl<'a> Plan<'a> {
 
     fn again(&self, there: &StandingDelivery, standing: &Standing) -> Result<Recorded, BooksError> {
         match there {
-            StandingDelivery::Evidence(reason) => Ok(Recorded {
+            StandingDelivery::Evidence { reason, .. } => Ok(Recorded {
                 settlement: Settlement::Again,
                 outcome: Outcome::Parked,
                 reason: *reason,
@@ -364,6 +378,16 @@ impl Now<'_> {
             Status::Parked | Status::Dismissed => Outcome::Parked,
         };
         Recorded { settlement, outcome, reason: self.reason, movements: self.movements.clone() }
+    }
+}
+
+/// Whether the message that was recorded under a record's name can be the record's.
+fn is_known(record: &Record, there: &StandingDelivery, standing: &Standing) -> bool {
+    match there {
+        StandingDelivery::Evidence { message, .. } => record.may_be(Known::Evidence(message)),
+        StandingDelivery::OfEvent(key) => {
+            standing.events.get(key).is_none_or(|event| record.may_be(Known::Event(key, event.fingerprint)))
+        }
     }
 }
 

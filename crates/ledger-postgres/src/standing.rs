@@ -15,10 +15,10 @@ use crate::rows;
 // LATERAL with LIMIT: each key is looked up in its index, whatever the planner believes about the size of the table.
 
 const STANDING_DELIVERIES: &str = "-- standing_deliveries
-SELECT asked.instance, asked.sequence, delivery.event_row, delivery.reason
+SELECT asked.instance, asked.sequence, delivery.event_row, delivery.reason, delivery.evidence
 FROM unnest($1::TEXT[], $2::BIGINT[]) AS asked (instance, sequence)
 CROSS JOIN LATERAL (
-  SELECT event_row, reason
+  SELECT event_row, reason, CASE WHEN event_row IS NULL THEN evidence END AS evidence
   FROM countersign.delivery
   WHERE delivery.instance = asked.instance AND delivery.sequence = asked.sequence
   LIMIT 1) AS delivery";
@@ -211,7 +211,9 @@ async fn movements(transaction: &Transaction<'_>, event_rows: &[i64]) -> Result<
 
 fn standing_delivery(row: &Row, keys: &HashMap<i64, &EventKey>) -> Result<StandingDelivery, BooksError> {
     let Some(event_row) = rows::column::<Option<i64>>(row, "event_row")? else {
-        return Ok(StandingDelivery::Evidence(rows::word_or_null(row, "reason", Reason::parse)?));
+        let message: Option<Vec<u8>> = rows::column(row, "evidence")?;
+        let reason = rows::word_or_null(row, "reason", Reason::parse)?;
+        return Ok(StandingDelivery::Evidence { reason, message: message.unwrap_or_default() });
     };
     let not_there = || BooksError::Incompatible("a delivery's event is not among the events".to_owned());
     keys.get(&event_row).map(|&key| StandingDelivery::OfEvent(key.clone())).ok_or_else(not_there)

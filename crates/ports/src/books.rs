@@ -4,13 +4,14 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use ledger::{EventKey, MovementKey, Outcome, Reason, Source, Status, TraceId, Transaction};
 use money::Amount;
-use wire::{ControlTotal, Event, Origin, Request};
+use wire::{ControlTotal, Event, Fingerprint, Origin, Request};
 
 /// The books.
 pub trait Books: Send + Sync {
     /// Records a batch of deliveries in one database transaction, all or nothing; one answer per record, in order.
     ///
-    /// Recording the same delivery again, in whatever company, changes nothing and gives the same answer.
+    /// Recording the same delivery again, in whatever company, changes nothing; its answer is where its event stands now.
+    /// Another one under the same name (instance and sequence) is not recorded, and has to come under another name.
     fn record<'a>(&'a self, batch: &'a [Record]) -> BoxFuture<'a, Result<Vec<Recorded>, BooksError>>;
 
     /// Records a control total; once, however often it comes.
@@ -65,6 +66,31 @@ pub struct DeliveryRecord {
     pub trace_id: Option<TraceId>,
     /// The encoded message: the evidence of what becomes no event.
     pub message: Bytes,
+}
+
+/// What is known of a delivery that was recorded before.
+#[derive(Debug, Clone, Copy)]
+pub enum Known<'a> {
+    /// It belongs to this event, which has this content.
+    Event(&'a EventKey, Fingerprint),
+    /// It is evidence: this message.
+    Evidence(&'a [u8]),
+}
+
+impl Record {
+    /// Whether it can be the delivery that was recorded under its name: of the same event, or the same bytes.
+    pub fn may_be(&self, known: Known<'_>) -> bool {
+        match (known, &self.filing) {
+            (Known::Evidence(message), _) => self.delivery.message == message,
+            (Known::Event(key, fingerprint), Filing::Event(EventRecord { event, .. })) => {
+                let is_event = event.key == *key || event.key_of_content() == *key;
+                is_event && !fingerprint.contradicts(&event.fingerprint)
+            }
+            (Known::Event(key, _), Filing::Evidence { subject, .. }) => {
+                *subject == Subject::Event(key.clone())
+            }
+        }
+    }
 }
 
 /// What the ingress made of a delivery.
@@ -147,12 +173,26 @@ pub enum Settlement {
     Hit,
     /// This very message was recorded before.
     Again,
+    /// Another message was recorded under its instance and sequence, and nothing of this one.
+    NameTaken,
     /// The event stood parked for a reason of the gate, and this delivery of it took over.
     TookOver,
     /// The event's id belongs to another content; the message is kept as evidence.
     Reused,
     /// Evidence without an event.
     Evidence,
+}
+
+impl Recorded {
+    /// The answer to a delivery whose name another one has.
+    pub const fn name_taken() -> Self {
+        Self {
+            settlement: Settlement::NameTaken,
+            outcome: Outcome::Parked,
+            reason: None,
+            movements: Vec::new(),
+        }
+    }
 }
 
 /// What carrying out an action did.

@@ -6,8 +6,8 @@ mod replay;
 mod trace;
 
 pub use books::{
-    Acted, Assess, Books, BooksError, Decision, DeliveryRecord, EventRecord, Filing, Gate, Record, Recorded,
-    Settlement, Subject,
+    Acted, Assess, Books, BooksError, Decision, DeliveryRecord, EventRecord, Filing, Gate, Known, Record,
+    Recorded, Settlement, Subject,
 };
 pub use bus::{
     Bus, BusUnavailable, Delivery, DeliveryTag, Exchange, Headers, Linger, NotConfirmed, Outgoing, Queue,

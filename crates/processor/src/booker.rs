@@ -11,10 +11,13 @@ use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 use ledger::Reason;
 use ports::{
-    Acted, Assess, Books, BooksError, BoxFuture, Decision, Filing, Gate, Handle, Record, Recorded, Subject,
+    Acted, Assess, Books, BooksError, BoxFuture, Decision, Filing, Gate, Handle, Record, Recorded,
+    Settlement, Subject,
 };
 use tokio_util::sync::CancellationToken;
-use wire::{ControlTotal, Request};
+use wire::{ControlTotal, Origin, Request};
+
+use crate::evidence::name_of;
 
 /// How patient the booker is with books that are away.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +105,14 @@ impl Booker {
         let mut parts = VecDeque::from([records]);
         while let Some(mut part) = parts.pop_front() {
             match self.in_place("deliveries", || self.books.record(&part), stop).await? {
-                Ok(results) => recorded.extend(results),
+                Ok(mut results) => {
+                    for (record, result) in part.into_iter().zip(&mut results) {
+                        if result.settlement == Settlement::NameTaken {
+                            *result = self.renamed(record, stop).await?;
+                        }
+                    }
+                    recorded.extend(results);
+                }
                 Err(refusal) if part.len() > 1 => {
                     tracing::warn!(messages = part.len(), %refusal, "The books refuse a batch: halving it");
                     let rest = part.split_off(part.len().div_ceil(2));
@@ -120,6 +130,19 @@ impl Booker {
             }
         }
         Ok(recorded)
+    }
+
+    /// Records a message whose name another one has, under one made of its content: whoever took the name, and with
+    /// whatever, must not keep a message that was answered 2xx from being booked.
+    async fn renamed(&self, mut record: Record, stop: &CancellationToken) -> Result<Recorded, Outage> {
+        let Origin { instance, sequence, .. } = record.delivery.origin;
+        tracing::error!(%instance, %sequence, "Another message has this one's name: recording it under its content's");
+        // Of the taken name too, so that a taken one of these leads on to the next, and a redelivery the same way.
+        let named = [record.delivery.message.as_ref(), format!("{instance}:{sequence}").as_bytes()].concat();
+        let (instance, sequence) = name_of(&named);
+        record.delivery.origin = Origin { instance, sequence, ..record.delivery.origin };
+        let mut recorded = Box::pin(self.record(vec![record], stop)).await?;
+        recorded.pop().ok_or_else(|| Outage::Unusable("a record was not answered".to_owned()))
     }
 
     /// Records a control total.

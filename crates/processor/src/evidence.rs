@@ -53,7 +53,12 @@ fn named(delivery: &Delivery) -> (InstanceId, Sequence) {
     if let (Some(instance), Some(sequence)) = (instance, sequence) {
         return (instance, Sequence(sequence));
     }
-    let digest = ledger::content_digest(&delivery.body);
+    name_of(&delivery.body)
+}
+
+/// The name of a message by its content.
+pub(crate) fn name_of(message: &[u8]) -> (InstanceId, Sequence) {
+    let digest = ledger::content_digest(message);
     let (instance, sequence) = digest.split_at(16);
     let sequence: [u8; 8] = sequence.first_chunk().copied().unwrap_or_default();
     // Postgres' BIGINT has no use for the highest bit.

@@ -45,6 +45,7 @@ const fn word(settlement: Settlement) -> &'static str {
         Settlement::New => "new",
         Settlement::Hit => "hit",
         Settlement::Again => "again",
+        Settlement::NameTaken => "name-taken",
         Settlement::TookOver => "took-over",
         Settlement::Reused => "reused",
         Settlement::Evidence => "evidence",

@@ -160,7 +160,7 @@ fn speaks_of_the_event(recorded: &Recorded) -> bool {
                     | Reason::ProcessingPanicked
             )
         ),
-        Settlement::Reused | Settlement::Evidence => false,
+        Settlement::NameTaken | Settlement::Reused | Settlement::Evidence => false,
     }
 }
 

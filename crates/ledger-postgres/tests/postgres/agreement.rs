@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ledger::{ActionKind, Livemode, MovementKey, Reason};
-use ports::{Books as _, Decision, Settlement};
+use ports::{Books as _, Decision, Record, Settlement};
 use testkit::contract::books::Desk as _;
 use testkit::contract::books::samples::decided;
 use testkit::memory::books::{MemoryBooks, Target};
@@ -131,12 +131,21 @@ async fn the_books_in_postgres_and_in_memory_give_the_same_answers_and_hold_the_
     for seed in 1..=12 {
         let mut random = Random(seed);
         let world = format!("w{seed}");
-        for batch_number in 0..10 {
+        let mut sent: Vec<Record> = Vec::new();
+        for batch_number in 0..14 {
             let size = random.below(9);
             let batch: Vec<_> = (0..size)
                 .map(|_| {
-                    let sequence = usize::try_from(seed).unwrap() * 1000 + random.below(40);
-                    random.record(&world, sequence)
+                    // A message again, or a new one, whose name may be taken.
+                    let record = match random.below(4) {
+                        0 if !sent.is_empty() => sent.get(random.below(sent.len())).unwrap().clone(),
+                        _ => {
+                            let sequence = usize::try_from(seed).unwrap() * 1000 + random.below(40);
+                            random.record(&world, sequence)
+                        }
+                    };
+                    sent.push(record.clone());
+                    record
                 })
                 .collect();
             let answers = postgres.record(&batch).await.unwrap();
@@ -171,6 +180,7 @@ async fn the_books_in_postgres_and_in_memory_give_the_same_answers_and_hold_the_
         "TookOver ",
         "Hit ",
         "Again ",
+        "NameTaken ",
         "Reused event-id-reused",
         "Evidence undecodable",
         "release event booked",

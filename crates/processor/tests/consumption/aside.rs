@@ -21,6 +21,22 @@ fn a_message_that_does_not_decode_is_parked_and_holds_nobody_up() {
 }
 
 #[test]
+fn whoever_takes_a_message_s_name_keeps_it_from_nothing() {
+    in_worlds(async |world| {
+        let genuine = world.accepted(1, charge("evt_1", "ch_1", 100));
+        // Junk under the very name that the genuine message will have.
+        world.send_bytes(genuine.headers.clone(), Bytes::from_static(b"\xffjunk"));
+        world.consume().await;
+        for _ in 0..2 {
+            world.bus.put(Queue::Ledger, genuine.clone());
+            world.consume().await;
+        }
+        assert_eq!(world.standing("evt_1"), (Status::Booked, None));
+        assert_eq!((world.books.transactions().len(), world.books.deliveries().len()), (1, 2));
+    });
+}
+
+#[test]
 fn what_the_books_refuse_is_parked_alone() {
     in_worlds(async |world| {
         for n in 0..20 {

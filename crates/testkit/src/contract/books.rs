@@ -62,6 +62,7 @@ pub async fn all(books: &dyn Books, desk: &dyn Desk) {
     another_content_under_an_id_is_kept_as_evidence(books).await;
     fingerprints_of_different_versions_are_not_compared(books).await;
     evidence_makes_no_event(books).await;
+    another_message_under_a_name_that_is_taken_is_not_recorded(books).await;
     the_first_is_the_first_by_instance_and_sequence(books).await;
     events_that_differ_in_any_part_of_the_key_are_different(books).await;
     real_money_and_test_money_are_different_movements(books).await;
@@ -205,7 +206,10 @@ async fn evidence_makes_no_event(books: &dyn Books) {
     let batch = vec![evidence(delivery(10, 1), None), evidence(delivery(10, 2), Some("evt_evidence"))];
     assert_eq!(many(books, batch).await, [answer.clone(), answer]);
     // The same message, decoded after all, stays what it was recorded as.
-    let decoded = booking(delivery(10, 2), "evt_evidence", &[("ch_evidence", 1)]);
+    let decoded = booking(delivery(10, 6), "evt_decoded", &[("ch_decoded", 1)]);
+    let mut undecoded = evidence(delivery(10, 6), None);
+    undecoded.delivery.message = decoded.delivery.message.clone();
+    assert_eq!(one(books, undecoded).await, kept(Settlement::Evidence, Reason::Undecodable));
     assert_eq!(one(books, decoded).await, kept(Settlement::Again, Reason::Undecodable));
     let fresh = booking(delivery(10, 3), "evt_evidence", &[("ch_evidence", 1)]);
     assert_eq!(one(books, fresh).await, booked(Settlement::New, &["ch_evidence"]));
@@ -217,6 +221,19 @@ async fn evidence_makes_no_event(books: &dyn Books) {
         *reason = Reason::MovesNoMoney;
     }
     assert!(matches!(books.record(&[mistaken]).await, Err(BooksError::Refused(_))));
+}
+
+async fn another_message_under_a_name_that_is_taken_is_not_recorded(books: &dyn Books) {
+    let genuine = |sequence| booking(delivery(19, sequence), "evt_named", &[("ch_named", 1)]);
+    one(books, evidence(delivery(19, 1), Some("evt_named"))).await;
+    assert_eq!(one(books, genuine(1)).await, Recorded::name_taken());
+    // Within a batch too, whichever comes first; and its neighbours are recorded.
+    let other = booking(delivery(19, 2), "evt_other_named", &[("ch_other_named", 1)]);
+    let answers = many(books, vec![genuine(2), other.clone(), genuine(3)]).await;
+    let hit = booked(Settlement::Hit, &["ch_named"]);
+    assert_eq!(answers, [booked(Settlement::New, &["ch_named"]), Recorded::name_taken(), hit]);
+    assert_eq!(one(books, other).await, Recorded::name_taken());
+    assert_eq!(one(books, genuine(2)).await, booked(Settlement::Again, &["ch_named"]));
 }
 
 async fn the_first_is_the_first_by_instance_and_sequence(books: &dyn Books) {

@@ -117,7 +117,7 @@ impl DeliveryKept {
     pub(super) fn event(&self) -> Option<&EventKey> {
         match self.answer.settlement {
             Settlement::New | Settlement::Hit | Settlement::TookOver => self.key.as_ref(),
-            Settlement::Again | Settlement::Reused | Settlement::Evidence => None,
+            Settlement::Again | Settlement::NameTaken | Settlement::Reused | Settlement::Evidence => None,
         }
     }
 }

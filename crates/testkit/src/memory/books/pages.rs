@@ -6,7 +6,8 @@ use ledger::{
     ActionId, EventKey, MovementKey, Outcome, ProblemSlug, Reason, Source, Status, Transaction, UnixMillis,
 };
 use ports::{
-    BooksError, Decision, DeliveryRecord, EventRecord, Filing, Gate, Record, Recorded, Settlement, Subject,
+    BooksError, Decision, DeliveryRecord, EventRecord, Filing, Gate, Known, Record, Recorded, Settlement,
+    Subject,
 };
 use wire::{InstanceId, Sequence};
 
@@ -41,7 +42,12 @@ impl Pages {
     ) -> Result<Recorded, BooksError> {
         let identity = (record.delivery.origin.instance, record.delivery.origin.sequence);
         if let Some(kept) = self.deliveries.get(&identity) {
-            return Ok(self.again(kept));
+            let event = kept.event().and_then(|key| Some((key, self.events.get(key)?)));
+            let known = match event {
+                Some((key, event)) => Known::Event(key, event.record.event.fingerprint),
+                None => Known::Evidence(&kept.delivery.message),
+            };
+            return Ok(if record.may_be(known) { self.again(kept) } else { Recorded::name_taken() });
         }
         let gate = record.delivery.gate;
         let (key, asked, answer) = match &record.filing {
@@ -202,6 +208,7 @@ fn row_of(gate: Gate, asked: Option<Reason>, answer: &Recorded) -> (&'static str
         Settlement::New
         | Settlement::Hit
         | Settlement::Again
+        | Settlement::NameTaken
         | Settlement::TookOver
         | Settlement::Evidence => asked,
     };
