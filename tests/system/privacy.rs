@@ -42,12 +42,18 @@ async fn p6_nothing_planted_leaves_the_memory_of_the_ingress() {
     charge["payment_intent"] =
         json!({ "id": "pi_1", "client_secret": CLIENT_SECRET, "receipt_email": EMAIL });
     let planted = stripe::event("evt_1", "charge.succeeded", now_s(), &charge);
+    // What is refused with evidence goes the same way: too old, and another content under a used id.
+    let stale = stripe::event("evt_2", "charge.succeeded", now_s() - 3_600, &charge);
+    charge["amount"] = json!(2000);
+    let reused = stripe::event("evt_1", "charge.succeeded", now_s(), &charge);
     let not_ours = json!({ "id": PAN, "object": "event", "type": EMAIL, "data": CLIENT_SECRET }).to_string();
 
     let mut answers = String::new();
     let mut signatures = Vec::new();
     for (body, secret) in [
         (&planted, stripe::SECRET),
+        (&stale, stripe::SECRET),
+        (&reused, stripe::SECRET),
         (&planted, "whsec_of_somebody_else"),
         (&not_ours, stripe::SECRET),
         (&not_ours, "whsec_of_somebody_else"),
@@ -60,13 +66,14 @@ async fn p6_nothing_planted_leaves_the_memory_of_the_ingress() {
     }
     let on_the_bus = eventually("the event is on the bus", async || {
         let messages = system.vhost.peek(ports::Queue::Ledger, 100).await;
-        (!messages.is_empty()).then_some(messages)
+        // The event, two refused ones, and the body that is none.
+        (messages.len() >= 4).then_some(messages)
     })
     .await;
     let shown = |message: &RawMessage| format!("{message:?} {}", String::from_utf8_lossy(&message.body()));
     let bus: String = on_the_bus.iter().map(shown).collect();
     let processor_process = Process::start(&system, "processor", &[]);
-    system.recorded(1).await;
+    system.recorded(4).await;
     system.told(ingress, &planted).await;
     let books = everything_in_postgres(&system).await;
     let dump = system.redis.dump();
@@ -76,7 +83,9 @@ async fn p6_nothing_planted_leaves_the_memory_of_the_ingress() {
         .collect();
     let metrics = reqwest::get(format!("http://{admin}/metrics")).await.unwrap().text().await.unwrap();
 
-    assert!(books.contains("evt_1") && bus.contains("evt_1"), "the event itself is there");
+    for kept in ["evt_1", "evt_2", "event-too-old", "event-id-reused", "payload-invalid"] {
+        assert!(books.contains(kept) && bus.contains(kept), "{kept} itself is there");
+    }
     let places = [
         ("RabbitMQ", &bus),
         ("Redis", &cache),
