@@ -8,11 +8,9 @@
 )]
 
 mod process;
-mod proxy;
 mod system;
 
 pub use process::Process;
-pub use proxy::Proxy;
 pub use system::{Reply, System};
 
 use core::time::Duration;

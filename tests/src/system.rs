@@ -10,13 +10,14 @@ use runtime::config::Document;
 use runtime::{Stop, TokioExecutor};
 use serde_json::Value;
 use tempfile::TempDir;
+use testkit::fault_proxy::FaultProxy;
 use testkit::servers::postgres::{Database, Role};
 use testkit::servers::rabbitmq::Vhost;
 use testkit::servers::redis::KeyPrefix;
 use testkit::stripe;
 use tokio::task::JoinHandle;
 
-use crate::{Proxy, eventually, now_s};
+use crate::{eventually, now_s};
 
 /// Logs and trace ids, once for all systems of this process.
 static TELEMETRY: OnceLock<runtime::telemetry::Guard> = OnceLock::new();
@@ -92,11 +93,9 @@ impl System {
     }
 
     /// Puts a proxy between the services and RabbitMQ.
-    pub async fn behind_a_proxy(&mut self) -> Proxy {
-        let (scheme, rest) = self.amqp_url.split_once('@').unwrap();
-        let (server, path) = rest.split_once('/').unwrap();
-        let proxy = Proxy::before(server.parse().unwrap()).await;
-        self.amqp_url = format!("{scheme}@{}/{path}", proxy.address);
+    pub async fn behind_a_proxy(&mut self) -> FaultProxy {
+        let (proxy, url) = FaultProxy::before_url(&self.amqp_url).await;
+        self.amqp_url = url;
         proxy
     }
 

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use countersign_tests::{Reply, System, eventually, now_s};
 use ingress::Problem;
+use testkit::fault_proxy::Flow;
 use testkit::stripe;
 
 const HEADER: &str = "Stripe-Signature";
@@ -143,7 +144,7 @@ async fn what_is_refused_while_the_broker_is_silent(said: &mut Said) {
     let proxy = system.behind_a_proxy().await;
     let (ingress, _) = system.start_ingress().await;
     let bodies = ["evt_1", "evt_2", "evt_3"].map(|id| event(id, 0, 1000));
-    proxy.hold();
+    proxy.set(Flow::HoldAnswers);
     let claimed = async |events: usize| {
         eventually("events are claimed", async || (system.redis.keys().len() == events).then_some(())).await;
     };
@@ -168,7 +169,7 @@ async fn what_is_refused_while_the_broker_is_silent(said: &mut Said) {
         let seconds: u32 = reply.retry_after.unwrap().parse().unwrap();
         assert!((1..=10).contains(&seconds), "{seconds}");
     }
-    proxy.let_go();
+    proxy.set(Flow::Pass);
     system.close().await;
 }
 
@@ -215,7 +216,7 @@ async fn p1_a_hundred_clients_that_reset_between_claim_and_confirm_lose_nothing(
         })
         .collect();
     // No confirm comes through: each event is claimed, published, and waits.
-    proxy.hold();
+    proxy.set(Flow::HoldAnswers);
     let posted = bodies.clone();
     let streams =
         tokio::task::spawn_blocking(move || posted.iter().map(|body| posting(ingress, body)).collect());
@@ -224,7 +225,7 @@ async fn p1_a_hundred_clients_that_reset_between_claim_and_confirm_lose_nothing(
     for stream in streams {
         reset(&stream);
     }
-    proxy.let_go();
+    proxy.set(Flow::Pass);
     // Nobody sends again: what is booked now was not dropped with its client.
     system.start_processor().await;
     system.recorded(100).await;

@@ -8,6 +8,7 @@ use audit::{
     check_completeness, check_continuity, check_coverage, check_guards, check_rejections, check_silence,
     check_transactions,
 };
+use handle::CrashPoint;
 use jiff::Timestamp;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, GenericClient, IsolationLevel, Transaction};
@@ -135,7 +136,9 @@ impl AuditStore {
         };
         frame.finished_at = findings::now(&**client).await.unwrap_or(frame.started_at);
         let report = Report::new(run(&frame, scope.floor.as_ref()), &examined.totals, examined.results);
+        CrashPoint::AuditorConcluded.pass();
         let recorded = record(&client, &frame, &report).await;
+        CrashPoint::AuditorRecorded.pass();
         let standing = self.conclude(&mut client, &frame, &report, &scope, examined.unsealed).await;
         Ok(Audited { recorded, report, standing })
     }

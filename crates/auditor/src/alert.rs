@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::Context as _;
 use audit_postgres::{AlertAction, AlertDue, AlertSettled, AlertWanted, AuditStore, AuditStoreError};
 use futures_util::future::join_all;
-use handle::Handle;
+use handle::{CrashPoint, Handle};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
@@ -285,6 +285,7 @@ impl Inner {
                 (Outcome::Failed, AlertSettled::Failed { again: self.again(&due), failure: why })
             }
         };
+        CrashPoint::AuditorAlertSent.pass();
         self.metrics.attempted(&route.name, outcome);
         self.settle(&due, &settled).await;
         if let AlertSettled::Retry { after, .. } = settled { Some(after) } else { None }

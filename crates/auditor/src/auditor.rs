@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use audit::{BookVerdict, Head, Kind, Livemode, Report, Verdict};
 use audit_postgres::{AuditStore, AuditStoreError, Audited, HeadFile, Order, Standing};
-use handle::Handle;
+use handle::{CrashPoint, Handle};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -59,6 +59,7 @@ impl Auditor {
             tracing::info!("Another auditor has begun the full run; this one is incremental");
             ended = self.store.run(Order { kind: Kind::Incremental, alone: false, ..order }).await;
         }
+        CrashPoint::AuditorFound.pass();
         match &ended {
             Ok(audited) => self.tell(audited).await,
             Err(error) => {

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod crash;
+
 use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
@@ -8,6 +10,8 @@ use futures_channel::oneshot;
 pub use futures_util::future::BoxFuture;
 use futures_util::future::{Either, select};
 use money::UnixMillis;
+
+pub use crash::CrashPoint;
 
 /// What a handle stands on: tokio in a service (`runtime`), a seeded executor with virtual time in `testkit`.
 pub trait Executor: Send + Sync {

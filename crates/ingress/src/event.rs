@@ -6,7 +6,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use data_encoding::HEXLOWER;
 use ledger::{EventId, EventKey, UnixMillis, content_digest};
-use ports::{Age, Ask, Claim, Held, NotConfirmed, OwnerToken, Promotion, ReplayUnavailable};
+use ports::{Age, Ask, Claim, CrashPoint, Held, NotConfirmed, OwnerToken, Promotion, ReplayUnavailable};
 use provider::Provider;
 use wire::{AcceptedEvent, Event, Evidence, Listed, Origin, RefusedDelivery, ReplayCheck, Sequence};
 
@@ -84,6 +84,7 @@ impl Gate {
                 ReplayPolicy::Open => self.without_cache(source, &unavailable),
             },
         };
+        CrashPoint::IngressClaimed.pass();
         let age = if passage.seen_fresh() { Age::Fresh } else { ask.age };
         match source.objection(event, age) {
             None => self.accept(in_hand, passage).await,
@@ -152,6 +153,7 @@ impl Gate {
         let listed = listed(source, &origin, key.event_id.clone());
         let sent = AcceptedEvent { origin, event: event.clone() };
         let published = self.publish(message::accepted(sent, self.handle.now()), listed).await;
+        CrashPoint::IngressConfirmed.pass();
         if published.is_err() {
             // The claim would remember it too, if the cache lives that long.
             self.turn_away(source, &event, received_at);
@@ -178,6 +180,7 @@ impl Gate {
         let event_id = event.key.event_id.clone();
         let origin = (received_at, passage.check());
         let told = self.tell(source, objection, Evidence::Event(event), origin).await;
+        CrashPoint::IngressEvidenceConfirmed.pass();
         if let Passage::Claimed(held) = passage {
             let to = if told.is_ok() { Promotion::Parked } else { Promotion::Released };
             self.promote(key, held, to).await;
@@ -246,7 +249,9 @@ impl Gate {
 
     /// A promotion that fails costs a retry some time, never the event: the books know it.
     async fn promote(&self, key: &EventKey, held: Held, to: Promotion) {
-        match self.seams.replay.promote(key, held, to, self.handle.now()).await {
+        let promoted = self.seams.replay.promote(key, held, to, self.handle.now()).await;
+        CrashPoint::IngressPromoted.pass();
+        match promoted {
             Ok(true) => {}
             Ok(false) => tracing::debug!(event_id = %key.event_id, ?to, "The claim had moved on"),
             Err(unavailable) => {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::select;
 use ledger::Source;
-use ports::{Bus, Handle, Outgoing};
+use ports::{Bus, CrashPoint, Handle, Outgoing};
 use tokio::sync::Notify;
 use wire::{ControlTotal, InstanceId, Listed};
 
@@ -110,7 +110,9 @@ impl Totals {
         let mut pause = AGAIN_AFTER.0;
         loop {
             let Some(outgoing) = self.state().unconfirmed.clone() else { return };
-            match self.bus.publish(outgoing).await {
+            let published = self.bus.publish(outgoing).await;
+            CrashPoint::IngressTotalConfirmed.pass();
+            match published {
                 Ok(()) => self.state().unconfirmed = None,
                 Err(unconfirmed) => {
                     if pause == AGAIN_AFTER.0 {

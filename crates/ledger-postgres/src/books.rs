@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 use deadpool_postgres::{Object, Transaction};
 use futures_util::future::{BoxFuture, try_join};
 use ledger::{Account, ActionId, Provider, ProviderAccount, Source};
-use ports::{Acted, Assess, Books, BooksError, Decision, EventRecord, Filing, Handle, Record, Recorded};
+use ports::{Acted, Assess, Books, BooksError, CrashPoint, Decision, EventRecord, Filing, Handle, Record, Recorded};
 use tokio_postgres::IsolationLevel;
 use tokio_postgres::types::ToSql;
 use wire::{ControlTotal, Request};
@@ -202,6 +202,7 @@ async fn attempt(
     let ((), standing) = try_join(by_keys(&transaction), standing::read(&transaction, batch)).await?;
     let (plan, answers) = Plan::of(batch, &standing)?;
     if plan.is_empty() || write::write(&transaction, &plan, accounts).await?.is_some() {
+        CrashPoint::ProcessorWritten.pass();
         transaction.commit().await.map_err(|error| of_driver(&error)).map(|()| Some(answers))
     } else {
         transaction.rollback().await.map_err(|error| of_driver(&error)).map(|()| None)

@@ -13,7 +13,7 @@ pub use bus::{
     Bus, BusUnavailable, Delivery, DeliveryTag, Exchange, Headers, Linger, NotConfirmed, Outgoing, Queue,
     Subscription, header,
 };
-pub use handle::{BoxFuture, Executor, Handle, Task};
+pub use handle::{BoxFuture, CrashPoint, Executor, Handle, Task};
 pub use replay::{
     Age, Ask, Claim, ClaimRecord, ClaimState, ClaimTimes, Held, Judgement, OwnerToken, Promotion, Replay,
     ReplayUnavailable, Settled, StoredResult,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ports::{Acted, Delivery, Queue, Record};
+use ports::{Acted, CrashPoint, Delivery, Queue, Record};
 use tokio_util::sync::CancellationToken;
 use wire::{ControlTotal, Request};
 
@@ -50,6 +50,7 @@ impl Consumption {
                     Err(refusal) => Some(refusal),
                 },
             };
+            CrashPoint::ProcessorSpokenOf.pass();
             if let Some(refusal) = refused {
                 tracing::error!(message_id = delivery.message_id, %refusal, "The books refuse a message: parking it");
                 let parked = evidence(delivery, refusal.reason(), now);

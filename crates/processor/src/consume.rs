@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use futures_util::future::{Either, select};
-use ports::{Bus, BusUnavailable, Delivery, Handle, Linger, Queue, Subscription};
+use ports::{Bus, BusUnavailable, CrashPoint, Delivery, Handle, Linger, Queue, Subscription};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Booker, Metrics, Outage, Policy, Teller};
@@ -133,7 +133,9 @@ impl Consumption {
         stop: &CancellationToken,
     ) -> Result<(), End> {
         let Some(last) = batch.last().map(|delivery| delivery.tag) else { return Ok(()) };
+        CrashPoint::ProcessorReceived.pass();
         let news = self.commit(queue, &batch, stop).await.map_err(End::Outage)?;
+        CrashPoint::ProcessorCommitted.pass();
         // Whatever is in hand when a process crashes has one delivery more behind it. So the hand grows only over what is
         // new: what came back is worked off one by one first, and no crash loop can wear out what waits behind it.
         let all_new = batch.iter().all(|delivery| !delivery.redelivered);
@@ -142,6 +144,7 @@ impl Consumption {
             subscription.widen(*prefetch).await.map_err(End::Lost)?;
         }
         let acknowledged = subscription.ack_through(last).await;
+        CrashPoint::ProcessorAcknowledged.pass();
         self.teller.tell(&news).await;
         acknowledged.map_err(End::Lost)
     }

@@ -7,6 +7,7 @@
 )]
 
 pub mod contract;
+pub mod fault_proxy;
 pub mod memory;
 pub mod servers;
 pub mod simulation;

@@ -3,9 +3,9 @@
 use ports::{Bus as _, Queue};
 use runtime::TokioExecutor;
 use testkit::contract::bus::{at_once, ids, message, receive_and_ack, subscribe, until_ready};
+use testkit::fault_proxy::FaultProxy;
 use testkit::servers::rabbitmq::Vhost;
 
-use crate::proxy::Proxy;
 use crate::{Broker, PATIENCE, settings, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +50,7 @@ async fn a_lost_connection_ends_every_subscription_and_what_was_in_hand_comes_ba
 async fn the_head_of_the_prefetch_is_not_handed_out_once_the_connection_is_lost() {
     let vhost = Vhost::fresh().await;
     let handle = TokioExecutor::handle();
-    let (proxy, url) = Proxy::before(vhost.amqp_url(), &handle).await;
+    let (proxy, url) = FaultProxy::before_url(vhost.amqp_url()).await;
     let bus = bus_rabbitmq::RabbitMq::connect(settings(&url), handle.clone());
     until_ready(&bus, &handle).await;
     for id in ["one", "two", "three"] {
@@ -59,7 +59,7 @@ async fn the_head_of_the_prefetch_is_not_handed_out_once_the_connection_is_lost(
     let mut subscription = subscribe(&bus, &handle, Queue::Ledger, 3).await;
     let received = subscription.receive(at_once(1)).await.unwrap();
     assert_eq!(ids(&received), ["one"]);
-    proxy.cut();
+    proxy.reset();
     until(&handle, "it has ended", async || subscription.widen(3).await.is_err()).await;
     subscription.receive(at_once(1)).await.unwrap_err();
     let mut subscription = subscribe(&bus, &handle, Queue::Ledger, 3).await;

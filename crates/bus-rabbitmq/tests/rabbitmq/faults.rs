@@ -9,9 +9,9 @@ use futures_util::future::join_all;
 use ports::{Bus as _, Handle, NotConfirmed, Queue};
 use runtime::TokioExecutor;
 use testkit::contract::bus::{message, until_ready};
+use testkit::fault_proxy::{FaultProxy, Flow};
 use testkit::servers::rabbitmq::Vhost;
 
-use crate::proxy::Proxy;
 use crate::{Broker, publish_in_the_end, settings, until};
 
 /// A confirm may take 2 s; beyond that, a busy machine may.
@@ -20,7 +20,7 @@ const PROMPT: Duration = Duration::from_secs(4);
 /// A bus behind a proxy, connected.
 struct Behind {
     bus: RabbitMq,
-    proxy: Proxy,
+    proxy: FaultProxy,
     handle: Handle,
     vhost: Vhost,
 }
@@ -29,7 +29,7 @@ impl Behind {
     async fn ready(adjust: impl FnOnce(&mut Settings)) -> Self {
         let vhost = Vhost::fresh().await;
         let handle = TokioExecutor::handle();
-        let (proxy, url) = Proxy::before(vhost.amqp_url(), &handle).await;
+        let (proxy, url) = FaultProxy::before_url(vhost.amqp_url()).await;
         let mut settings = settings(&url);
         adjust(&mut settings);
         let bus = RabbitMq::connect(settings, handle.clone());
@@ -101,7 +101,7 @@ async fn a_network_that_cuts_connections_mid_flight_costs_no_confirmed_message()
     let cutting = async {
         for _ in 0..10 {
             behind.handle.sleep(Duration::from_millis(50)).await;
-            behind.proxy.cut();
+            behind.proxy.reset();
             until_ready(&behind.bus, &behind.handle).await;
         }
         enough.store(true, Ordering::SeqCst);
@@ -117,11 +117,11 @@ async fn a_network_that_cuts_connections_mid_flight_costs_no_confirmed_message()
 #[tokio::test(flavor = "multi_thread")]
 async fn all_that_was_in_flight_ends_as_soon_as_the_connection_does() {
     let behind = Behind::ready(|_| {}).await;
-    behind.proxy.freeze(true);
+    behind.proxy.set(Flow::Freeze);
     let began = behind.handle.monotonic();
     let cutting = async {
         behind.handle.sleep(Duration::from_millis(200)).await;
-        behind.proxy.cut();
+        behind.proxy.reset();
     };
     let publishing = join_all((0..100).map(|n| behind.bus.publish(message(&n.to_string()))));
     let (outcomes, ()) = tokio::join!(publishing, cutting);
@@ -133,13 +133,13 @@ async fn all_that_was_in_flight_ends_as_soon_as_the_connection_does() {
 async fn a_frozen_broker_costs_each_publish_its_deadline_and_the_bus_its_readiness() {
     let behind = Behind::ready(|settings| settings.confirm_deadline = Duration::from_millis(300)).await;
     behind.bus.publish(message("before")).await.unwrap();
-    behind.proxy.freeze(true);
+    behind.proxy.set(Flow::Freeze);
     let began = behind.handle.monotonic();
     let outcomes = join_all((0..10).map(|n| behind.bus.publish(message(&n.to_string())))).await;
     assert!(behind.handle.monotonic() < began + PROMPT);
     assert!(outcomes.iter().all(|outcome| *outcome == Err(NotConfirmed::Deadline)), "{outcomes:?}");
     until(&behind.handle, "overdue confirms make it not ready", async || !behind.bus.ready()).await;
-    behind.proxy.freeze(false);
+    behind.proxy.set(Flow::Pass);
     until_ready(&behind.bus, &behind.handle).await;
     behind.bus.publish(message("after")).await.unwrap();
     assert!(behind.kept().await.is_superset(&["before", "after"].map(str::to_owned).into()));
@@ -152,13 +152,13 @@ async fn a_connection_that_confirms_nothing_is_made_anew_after_its_deadline() {
         settings.blocked_deadline = Duration::from_millis(600);
     })
     .await;
-    behind.proxy.freeze(true);
+    behind.proxy.set(Flow::Freeze);
     assert_eq!(behind.bus.publish(message("frozen")).await, Err(NotConfirmed::Deadline));
     until(&behind.handle, "given up", async || {
         behind.bus.publish(message("frozen")).await == Err(NotConfirmed::Unreachable)
     })
     .await;
-    behind.proxy.freeze(false);
+    behind.proxy.set(Flow::Pass);
     until_ready(&behind.bus, &behind.handle).await;
     behind.bus.publish(message("after")).await.unwrap();
 }
@@ -167,13 +167,13 @@ async fn a_connection_that_confirms_nothing_is_made_anew_after_its_deadline() {
 async fn while_the_broker_blocks_publishes_fail_at_once_and_are_not_sent_later() {
     let behind = Behind::ready(|_| {}).await;
     behind.bus.publish(message("before")).await.unwrap();
-    behind.proxy.block();
+    behind.proxy.say(short_of_memory());
     until(&behind.handle, "not ready", async || !behind.bus.ready()).await;
     let began = behind.handle.monotonic();
     let outcomes = join_all((0..100).map(|n| behind.bus.publish(message(&n.to_string())))).await;
     assert!(outcomes.iter().all(|outcome| *outcome == Err(NotConfirmed::Unreachable)), "{outcomes:?}");
     assert!(behind.handle.monotonic() < began + Duration::from_secs(1), "waited");
-    behind.proxy.unblock();
+    behind.proxy.say(unblocked());
     until_ready(&behind.bus, &behind.handle).await;
     behind.bus.publish(message("after")).await.unwrap();
     assert_eq!(behind.kept().await, ["before", "after"].map(str::to_owned).into());
@@ -184,7 +184,7 @@ async fn a_connection_blocked_for_too_long_is_made_anew() {
     let behind = Behind::ready(|settings| settings.blocked_deadline = Duration::from_millis(500)).await;
     until(&behind.handle, "it is listed", async || !behind.vhost.connections().await.is_empty()).await;
     let blocked = behind.vhost.connections().await;
-    behind.proxy.block();
+    behind.proxy.say(short_of_memory());
     until(&behind.handle, "not ready", async || !behind.bus.ready()).await;
     until_ready(&behind.bus, &behind.handle).await;
     behind.bus.publish(message("after")).await.unwrap();
@@ -199,12 +199,12 @@ async fn a_connection_blocked_for_too_long_is_made_anew() {
 async fn an_absent_broker_is_no_error_and_is_found_when_it_comes() {
     let vhost = Vhost::fresh().await;
     let handle = TokioExecutor::handle();
-    let (proxy, url) = Proxy::before(vhost.amqp_url(), &handle).await;
+    let (proxy, url) = FaultProxy::before_url(vhost.amqp_url()).await;
     // Frozen, it takes the connection and says nothing; on the port beside it, nobody listens.
-    proxy.freeze(true);
+    proxy.set(Flow::Freeze);
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let absent = RabbitMq::connect(
-        settings(&url.replace(&proxy.address().to_string(), &nobody.to_string())),
+        settings(&url.replace(&proxy.address.to_string(), &nobody.to_string())),
         handle.clone(),
     );
     let silent = RabbitMq::connect(settings(&url), handle.clone());
@@ -213,8 +213,25 @@ async fn an_absent_broker_is_no_error_and_is_found_when_it_comes() {
         assert_eq!(bus.publish(message("evt_1")).await, Err(NotConfirmed::Unreachable));
     }
     assert!(absent.subscribe(Queue::Ledger, 1).await.is_err());
-    proxy.freeze(false);
+    proxy.set(Flow::Pass);
     until_ready(&silent, &handle).await;
     silent.publish(message("evt_1")).await.unwrap();
     absent.close().await;
+}
+
+/// What a broker short of memory says to its clients: connection.blocked (10, 60).
+fn short_of_memory() -> Vec<u8> {
+    method([10, 60], b"\x0alow memory")
+}
+
+/// What it says when that is over: connection.unblocked (10, 61).
+fn unblocked() -> Vec<u8> {
+    method([10, 61], b"")
+}
+
+/// A method frame on channel 0.
+fn method([class, method]: [u8; 2], arguments: &[u8]) -> Vec<u8> {
+    let size = u8::try_from(4 + arguments.len()).unwrap();
+    let head = [1, 0, 0, 0, 0, 0, size, 0, class, 0, method];
+    [&head, arguments, &[0xCE]].concat()
 }

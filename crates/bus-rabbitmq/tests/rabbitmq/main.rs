@@ -2,14 +2,12 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::indexing_slicing,
     reason = "a failed expectation is how a test reports"
 )]
 
 mod booked;
 mod consuming;
 mod faults;
-mod proxy;
 mod publishing;
 mod returned;
 

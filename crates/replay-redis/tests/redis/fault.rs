@@ -1,46 +1,12 @@
-//! Servers between the adapter and a real Redis, or instead of one.
+//! Servers instead of a real Redis.
 
 use core::time::Duration;
 
 use ports::Handle;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
 use crate::AMPLE;
-
-/// How a [`proxy`] treats its connections, old and new.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// Passes everything on.
-    Forward,
-    /// Keeps them and says nothing.
-    Silent,
-    /// Closes them.
-    Closed,
-}
-
-/// The URL of a TCP proxy to the Redis at `target`, and its switch.
-pub(crate) async fn proxy(handle: &Handle, target: &str) -> (String, watch::Sender<Mode>) {
-    let target = target.trim_start_matches("redis://").trim_end_matches("/0").to_owned();
-    let (switch, mode) = watch::channel(Mode::Forward);
-    let url = listen(handle, move |client| pass(client, target.clone(), mode.clone())).await;
-    (url, switch)
-}
-
-async fn pass(mut client: TcpStream, target: String, mut mode: watch::Receiver<Mode>) {
-    let mut redis = None;
-    if *mode.borrow() == Mode::Forward {
-        let redis = redis.insert(TcpStream::connect(target).await.unwrap());
-        tokio::select! {
-            copied = copy_bidirectional(&mut client, redis) => drop(copied),
-            changed = mode.wait_for(|mode| *mode != Mode::Forward) => drop(changed),
-        }
-    }
-    // Both connections stay open while this waits.
-    drop(mode.wait_for(|mode| *mode != Mode::Silent).await);
-    drop((client, redis));
-}
 
 /// The URL of a server that answers a command as `answer` says of its name, in RESP. What every connection begins with
 /// comes after `hesitation`, and what the pool asks is answered as it should be.

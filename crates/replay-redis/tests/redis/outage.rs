@@ -5,9 +5,10 @@ use core::time::Duration;
 use ports::{Claim, Promotion, Replay, ReplayUnavailable};
 use replay_redis::{RedisReplay, Settings};
 use testkit::contract::replay::{ask, event, settled, take};
+use testkit::fault_proxy::{FaultProxy, Flow};
 use testkit::servers::redis::KeyPrefix;
 
-use crate::fault::{Mode, eventually, nobody, proxy, scripted};
+use crate::fault::{eventually, nobody, scripted};
 use crate::{handle, replay, settings};
 
 const OPEN: &str = "Redis is left alone after repeated failures";
@@ -43,12 +44,12 @@ async fn a_redis_that_is_stopped_is_unavailable_at_once() {
 async fn a_redis_that_hangs_is_unavailable_within_the_budget() {
     let handle = handle();
     let prefix = KeyPrefix::fresh();
-    let (url, switch) = proxy(&handle, prefix.url()).await;
+    let (proxy, url) = FaultProxy::before_url(prefix.url()).await;
     let settings = Settings { pause: Duration::from_hours(1), ..impatient(&url, settings(&prefix)) };
     let from_the_start = replay(&settings);
     let connected = replay(&settings);
     eventually(&handle, "connected", async || connected.ready().await.is_ok()).await;
-    switch.send(Mode::Silent).unwrap();
+    proxy.set(Flow::Freeze);
     let late = "no answer within 700 ms";
     tokio::join!(
         fails_in_time_and_is_left_alone(&from_the_start, late),
@@ -60,21 +61,21 @@ async fn a_redis_that_hangs_is_unavailable_within_the_budget() {
 async fn claims_go_on_by_themselves_when_redis_is_back() {
     let handle = handle();
     let prefix = KeyPrefix::fresh();
-    let (url, switch) = proxy(&handle, prefix.url()).await;
+    let (proxy, url) = FaultProxy::before_url(prefix.url()).await;
     let key = event("evt_1");
     let held = take(&*replay(&settings(&prefix)), &key, ask(1, 0)).await;
     let settings = Settings { pause: Duration::from_millis(10), ..impatient(&url, settings(&prefix)) };
     let replay = replay(&settings);
     eventually(&handle, "connected", async || replay.ready().await.is_ok()).await;
-    for outage in [Mode::Closed, Mode::Silent] {
-        switch.send(outage).unwrap();
+    for outage in [Flow::Refuse, Flow::Freeze] {
+        proxy.set(outage);
         let now = ask(1, 0).now;
         replay.promote(&key, held.clone(), Promotion::Accepted, now).await.unwrap_err();
         eventually(&handle, "left alone", async || {
             replay.claim(&key, ask(2, 0)).await == Err(ReplayUnavailable(OPEN.to_owned()))
         })
         .await;
-        switch.send(Mode::Forward).unwrap();
+        proxy.set(Flow::Pass);
         let in_flight = Claim::InFlight { retry_after_ms: 10_000 };
         eventually(&handle, "back", async || replay.claim(&key, ask(2, 0)).await == Ok(in_flight.clone()))
             .await;
