@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help up down demo test check lint coverage chart sim
+.PHONY: help up down demo test check lint coverage chart sim chaos soak
 
 pure := money signature handle ledger audit provider wire ports ingress processor testkit
 run_tests := $(if $(shell type -P cargo-nextest),nextest run,test)
@@ -21,7 +21,7 @@ down: ## stop what `make up` started
 demo: ## from nothing to a balanced ledger: real signed events, a duplicate, a forgery, a stale one released, the verdict
 	@deploy/dev/demo.sh
 
-test: ## every test, on real servers, the chart's, and the demo
+test: ## every test, on real servers, the chart's, a few minutes of chaos, and the demo
 	@deploy/dev/servers.sh status >/dev/null || {
 		trap 'deploy/dev/servers.sh stop' EXIT
 		deploy/dev/servers.sh start
@@ -30,6 +30,7 @@ test: ## every test, on real servers, the chart's, and the demo
 	cargo $(run_tests) --locked --workspace
 	$(if $(findstring nextest,$(run_tests)),cargo test --doc --locked --workspace)
 	deploy/dev/chart.sh
+	SEED=1 deploy/dev/chaos.sh
 	deploy/dev/demo.sh
 
 check: ## what needs no servers, within a minute: format, clippy, pure tests
@@ -41,6 +42,12 @@ check: ## what needs no servers, within a minute: format, clippy, pure tests
 sim: ## simulated histories, in release: make sim SEED= RUNS=
 	@SIM_SEED=$(SEED) SIM_RUNS=$(or $(RUNS),$(if $(SEED),1,20000)) \
 		cargo test --release --locked -p countersign-tests --test simulation p1_ -- --nocapture
+
+chaos: ## everything broken on purpose, each fault once: make chaos SEED= MINUTES=
+	@SEED=$(SEED) deploy/dev/chaos.sh $(if $(MINUTES),--minutes $(MINUTES))
+
+soak: ## load without faults, watched for drift: make soak MINUTES=
+	@SEED=$(SEED) deploy/dev/chaos.sh --soak --minutes $(or $(MINUTES),10)
 
 chart: ## the Helm chart and the image's file system, tested without a cluster
 	@deploy/dev/chart.sh

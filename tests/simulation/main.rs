@@ -5,7 +5,6 @@
 mod cache;
 mod checker;
 mod clients;
-mod dice;
 mod link;
 mod plan;
 mod sabotage;

@@ -7,7 +7,7 @@ use ledger::{EventId, EventKey, Livemode, ProviderAccount, Source};
 use testkit::simulation::STARTED_AT;
 use testkit::stripe;
 
-use crate::dice::Dice;
+use countersign_tests::Dice;
 
 /// What the source's secret signs nothing of.
 pub(crate) const NOT_THE_SECRET: &str = "whsec_of_somebody_else";

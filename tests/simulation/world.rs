@@ -17,11 +17,11 @@ use wire::{BusMessage, Request};
 
 use crate::checker::{Verdict, check};
 use crate::clients::{Attempt, courier};
-use crate::dice::Dice;
 use crate::plan::{Plan, Service, Trouble, Weather};
 use crate::sabotage::{Sabotage, sabotaged};
 use crate::services::{Running, ingress, processor};
 use crate::witness::{Damage, Witness};
+use countersign_tests::Dice;
 
 /// What has not ended by then does not.
 const DRAINED_WITHIN: Duration = Duration::from_hours(2);

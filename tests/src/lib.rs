@@ -7,9 +7,11 @@
     reason = "a failed expectation is how a test harness reports"
 )]
 
+mod dice;
 mod process;
 mod system;
 
+pub use dice::Dice;
 pub use process::Process;
 pub use system::{Reply, System};
 

@@ -8,7 +8,9 @@ use std::sync::{PoisonError, RwLock};
 use deadpool_postgres::{Object, Transaction};
 use futures_util::future::{BoxFuture, try_join};
 use ledger::{Account, ActionId, Provider, ProviderAccount, Source};
-use ports::{Acted, Assess, Books, BooksError, CrashPoint, Decision, EventRecord, Filing, Handle, Record, Recorded};
+use ports::{
+    Acted, Assess, Books, BooksError, CrashPoint, Decision, EventRecord, Filing, Handle, Record, Recorded,
+};
 use tokio_postgres::IsolationLevel;
 use tokio_postgres::types::ToSql;
 use wire::{ControlTotal, Request};

@@ -138,6 +138,11 @@ impl FaultProxy {
         self.armed().take().is_some()
     }
 
+    /// Whether a cut has not come to pass yet.
+    pub fn is_armed(&self) -> bool {
+        self.armed().is_some()
+    }
+
     /// Says something to every client in the server's name. The line must be quiet, so that it falls between two messages.
     pub fn say(&self, words: Vec<u8>) {
         self.orders.send_modify(|orders| orders.said = (orders.said.0 + 1, words));

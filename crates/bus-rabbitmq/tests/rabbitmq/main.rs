@@ -1,9 +1,5 @@
 //! The adapter on a real broker: the contract of the port, and what only a broker can do to it.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a failed expectation is how a test reports"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failed expectation is how a test reports")]
 
 mod booked;
 mod consuming;

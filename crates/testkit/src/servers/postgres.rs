@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
+pub use tokio_postgres::Client as Connected;
 use tokio_postgres::{Client, NoTls};
 
 /// Says how to reach another server than the development one.
@@ -232,17 +233,19 @@ fn database_url(database: &str, role: Role) -> String {
 }
 
 async fn connect(url: &str) -> Client {
-    let (client, connection) = match tokio_postgres::connect(url, NoTls).await {
-        Ok(connected) => connected,
-        Err(error) => {
-            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            panic!("no Postgres at {url} ({error}: {cause}): start it with deploy/dev/servers.sh start")
-        }
-    };
+    try_connect(url).await.unwrap_or_else(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        panic!("no Postgres at {url} ({error}: {cause}): start it with deploy/dev/servers.sh start")
+    })
+}
+
+/// A connection to a server that may be down, driven by a task of the calling runtime.
+pub async fn try_connect(url: &str) -> Result<Connected, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     #[expect(
         clippy::disallowed_methods,
         reason = "a test's own connection lives as long as the test's runtime"
     )]
     tokio::spawn(async move { drop(connection.await) });
-    client
+    Ok(client)
 }
