@@ -2,22 +2,19 @@
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
+use audit::Fault;
 use ingress::{Answer, Problem};
-use ledger::{EventKey, Reason, Status};
-use ports::header;
+use ledger::{Reason, Status};
 use testkit::memory::books::{EventKept, Pages};
 use testkit::simulation::STARTED_AT;
 use wire::{InstanceId, Sequence};
 
+use crate::auditors::unnamed;
 use crate::clients::{Attempt, Outcome};
-use crate::plan::{Content, Kind, Plan};
+use crate::plan::{Content, Kind, Plan, Sender};
 use crate::witness::{Damage, Sent, Violation, Witness, base_of};
-use crate::world::Servers;
-
-/// So often a message may come back before it is dead.
-const DELIVERY_LIMIT: usize = 20;
+use crate::world::World;
 
 /// What a history was, and what is wrong with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +25,8 @@ pub(crate) struct Verdict {
     pub(crate) log: Vec<Attempt>,
     /// What answers there were, and what became of messages and events.
     pub(crate) reached: BTreeSet<String>,
+    /// What auditors ever found.
+    pub(crate) found: BTreeSet<Fault>,
 }
 
 /// Counts over contents, but for `requests`.
@@ -84,21 +83,16 @@ struct Checker<'a> {
 }
 
 /// Judges a history that has ended.
-pub(crate) fn check(
-    plan: &Plan,
-    witness: &Arc<Witness>,
-    servers: &Servers,
-    log: &[Attempt],
-    disconnections: usize,
-) -> Verdict {
-    servers.books.look(|pages| {
+pub(crate) fn check(world: &World, log: &[Attempt]) -> Verdict {
+    let (plan, witness) = (&world.plan, &world.witness);
+    world.books_seen(|pages| {
         let mut checker = Checker {
             plan,
             witness,
             pages,
             log,
             sent: witness.sent(),
-            worn: disconnections > DELIVERY_LIMIT,
+            worn: world.is_worn(),
             tally: Tally { histories: 1, requests: u64::try_from(log.len()).unwrap(), ..Tally::default() },
             violations: witness.violations(),
         };
@@ -108,9 +102,14 @@ pub(crate) fn check(
         checker.contents();
         checker.totals();
         checker.ages();
-        checker.announcements(servers);
-        let reached = checker.reached();
-        Verdict { tally: checker.tally, violations: checker.violations, log: log.to_vec(), reached }
+        if let Some(what) = unnamed(world, pages) {
+            checker.object(Damage::Unnamed, what);
+        }
+        let mut reached = checker.reached();
+        let found = world.audits.faults();
+        reached.extend(found.iter().map(|fault| format!("auditors found: {fault}")));
+        reached.insert(format!("auditors sealed {}", world.audits.height()));
+        Verdict { tally: checker.tally, violations: checker.violations, log: log.to_vec(), reached, found }
     })
 }
 
@@ -184,18 +183,21 @@ impl Checker<'_> {
         let released = self.plan.released;
         match event.standing() {
             (Status::Booked, None) => match of.kind {
-                Kind::Charge | Kind::Intent => None,
+                Kind::Charge | Kind::Intent | Kind::Payment => None,
                 Kind::WrongMode if released => None,
-                Kind::Uncaptured | Kind::WrongMode | Kind::Garbage | Kind::Forgery => {
+                Kind::Uncaptured | Kind::Question | Kind::WrongMode | Kind::Garbage | Kind::Forgery => {
                     Some("it moves no money of ours")
                 }
             },
             (Status::Parked, Some(Reason::MovementConflict)) => {
-                let conflict = |other: &Content| other.charge_id == of.charge_id && other.amount != of.amount;
-                (!self.plan.contents.iter().any(conflict)).then_some("nobody says otherwise")
+                let conflict = self.plan.contents.iter().any(|other| of.contradicts(other));
+                (!conflict).then_some("nobody says otherwise")
             }
             (Status::Parked, Some(Reason::EventWrongMode)) => {
                 (of.kind != Kind::WrongMode || released).then_some("nothing is wrong with its mode")
+            }
+            (Status::Parked, Some(Reason::EventTooOld)) if of.sender == Sender::Telegram => {
+                Some("its source takes events of any age")
             }
             (Status::Parked, Some(Reason::EventTooOld)) => {
                 let accepted = self.sent.iter().any(|(id, sent)| {
@@ -210,6 +212,9 @@ impl Checker<'_> {
             (Status::Ignored, Some(Reason::NothingMovedYet)) => {
                 (of.kind != Kind::Uncaptured).then_some("money moved")
             }
+            (Status::Ignored, Some(Reason::MovesNoMoney)) => {
+                (of.kind != Kind::Question).then_some("money moved")
+            }
             _ => Some("nothing asked for that"),
         }
     }
@@ -223,13 +228,16 @@ impl Checker<'_> {
                 self.object(Damage::Duplicated, format!("movement {key} stands twice"));
             }
             let says = |content: &Content| {
-                let entries = kept.transaction.entries();
+                let entries = &kept.entries;
                 content.charge_id == object
                     && entries.iter().any(|entry| entry.amount.minor() == content.amount)
-                    && !matches!(content.kind, Kind::Forgery | Kind::Garbage | Kind::Uncaptured)
+                    && !matches!(
+                        content.kind,
+                        Kind::Forgery | Kind::Garbage | Kind::Uncaptured | Kind::Question
+                    )
             };
             if !self.plan.contents.iter().any(says) {
-                self.object(Damage::Unexpected, format!("movement {key}: {:?}", kept.transaction.entries()));
+                self.object(Damage::Unexpected, format!("movement {key}: {:?}", kept.entries));
             }
         }
     }
@@ -344,19 +352,6 @@ impl Checker<'_> {
         }
         if let Some(event_id) = aged.pop() {
             self.object(Damage::AgedByUs, format!("{event_id} came in time, and was refused as too old"));
-        }
-    }
-
-    /// What is announced as booked is.
-    fn announcements(&mut self, servers: &Servers) {
-        for announced in servers.bus.booked() {
-            let event_id = announced.headers.value(header::EVENT_ID).unwrap_or_default();
-            let booked = |(key, event): (&EventKey, &EventKept)| {
-                key.event_id.as_str() == event_id && event.standing().0 == Status::Booked
-            };
-            if !self.pages.events.iter().any(booked) {
-                self.object(Damage::Unexpected, format!("{event_id} is announced and not booked"));
-            }
         }
     }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures_util::future::join;
 use ingress::{Answer, Arrival, Gate, Problem};
 use ledger::UnixMillis;
-use testkit::stripe;
+use testkit::{stripe, telegram};
 
-use crate::plan::{Kind, NOT_THE_SECRET};
+use crate::plan::{Courier, Kind, NOT_THE_SECRET, NOT_THE_TOKEN, Sender};
 use crate::witness::Damage;
 use crate::world::World;
 
@@ -37,15 +37,22 @@ pub(crate) enum Outcome {
 pub(crate) async fn courier(world: Arc<World>, number: usize) {
     let courier = world.plan.couriers[number].clone();
     world.handle.sleep(courier.starts_after).await;
+    for content in &courier.contents {
+        bring(&world, &courier, *content).await;
+    }
+}
+
+/// Brings one content until it is taken, or has been refused for good.
+async fn bring(world: &Arc<World>, courier: &Courier, content: usize) {
     let (mut pause, mut encores, mut refusals) = (courier.pause, courier.encores, 0);
     loop {
         let began = world.handle.monotonic();
         if began > FOR_EVER {
-            let event_id = &world.plan.contents[courier.content].event_id;
+            let event_id = &world.plan.contents[content].event_id;
             return world.witness.object(Damage::Stuck, format!("{event_id} is never answered"));
         }
-        let outcome = attempt(&world, courier.content, courier.patience).await;
-        world.log(Attempt { content: courier.content, began, outcome: outcome.clone() });
+        let outcome = attempt(world, content, courier.patience).await;
+        world.log(Attempt { content, began, outcome: outcome.clone() });
         match outcome {
             Outcome::Answered(answer) if answer.status() == 200 => {
                 if encores == 0 {
@@ -69,7 +76,7 @@ pub(crate) async fn courier(world: Arc<World>, number: usize) {
     }
 }
 
-fn is_for_good(problem: Problem) -> bool {
+pub(crate) fn is_for_good(problem: Problem) -> bool {
     problem.status() < 500 && !matches!(problem, Problem::DeliveryInFlight { .. } | Problem::TooManyFailures)
 }
 
@@ -93,9 +100,7 @@ async fn attempt(world: &Arc<World>, content: usize, patience: Duration) -> Outc
 
 async fn request(world: &Arc<World>, content: usize, patience: Duration) -> Outcome {
     let Some((process, gate)) = world.some_ingress() else { return Outcome::Unknown };
-    let of = &world.plan.contents[content];
-    let secret = if of.kind == Kind::Forgery { NOT_THE_SECRET } else { stripe::SECRET };
-    let header = stripe::signature(secret, world.handle.now().seconds(), of.body.as_bytes());
+    let header = header(world, content);
     // Who hangs up takes the handler of the request along, and nothing else.
     let hangs_up = world.dice.permille(world.weather().clients / 4);
     let hangs_up = hangs_up.then(|| Duration::from_millis(world.dice.below(30)));
@@ -113,11 +118,28 @@ async fn request(world: &Arc<World>, content: usize, patience: Duration) -> Outc
     }
 }
 
+/// What proves the sender; or, of a forgery, does not.
+fn header(world: &World, content: usize) -> (String, Vec<u8>) {
+    let of = &world.plan.contents[content];
+    let forged = of.kind == Kind::Forgery;
+    match of.sender {
+        Sender::Stripe => {
+            let secret = if forged { NOT_THE_SECRET } else { stripe::SECRET };
+            let signature = stripe::signature(secret, world.handle.now().seconds(), of.body.as_bytes());
+            ("Stripe-Signature".to_owned(), signature.into_bytes())
+        }
+        Sender::Telegram => {
+            let token = if forged { NOT_THE_TOKEN } else { telegram::TOKEN };
+            (telegram::HEADER.to_owned(), token.as_bytes().to_vec())
+        }
+    }
+}
+
 async fn handle_request(
     world: &World,
     gate: &Arc<Gate>,
     content: usize,
-    (header, received_at): (String, UnixMillis),
+    (header, received_at): ((String, Vec<u8>), UnixMillis),
 ) -> Answer {
     world.witness.begins(content);
     let entry = match gate.enter(None).await {
@@ -125,13 +147,13 @@ async fn handle_request(
         Err(problem) => return Answer::Refused(problem),
     };
     let arrival = Arrival {
-        source: "stripe".to_owned(),
-        headers: vec![("Stripe-Signature".to_owned(), header.into_bytes())],
+        source: world.plan.contents[content].sender.name().to_owned(),
+        headers: vec![header],
         body: world.bodies[content].clone(),
         received_at,
         entry,
     };
-    let answer = gate.deliver(arrival).await.answer;
-    world.witness.answers(content, &answer);
-    answer
+    let response = gate.deliver(arrival).await;
+    world.witness.answers(content, &response);
+    response.answer
 }

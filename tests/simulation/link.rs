@@ -8,7 +8,7 @@ use ledger::EventKey;
 use ports::{
     Acted, Ask, Assess, Books, BooksError, BoxFuture, Bus, BusUnavailable, Claim, Delivery, DeliveryTag,
     Exchange, Filing, Held, Linger, NotConfirmed, Outgoing, Promotion, Queue, Record, Recorded, Replay,
-    ReplayUnavailable, Settled, Subscription,
+    ReplayUnavailable, Settled, Subscription, header,
 };
 use testkit::simulation::Process;
 use wire::{ControlTotal, Request};
@@ -155,6 +155,9 @@ impl Bus for Link {
         Box::pin(async move {
             let events = message.exchange == Exchange::Events;
             let id = if events { self.world.witness.publishes(&message) } else { None };
+            if let (false, Some(event_id)) = (events, message.headers.value(header::EVENT_ID)) {
+                self.world.witness.announces(event_id);
+            }
             let (bus, witness) = (Arc::clone(&self.world.bus), Arc::clone(&self.world.witness));
             let twice = self.world.dice.permille(self.world.weather().bus / 10).then(|| message.clone());
             // The broker's side goes on when the publisher has gone.

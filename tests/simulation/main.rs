@@ -2,6 +2,7 @@
 //! providers do, and everything that can go wrong at every await. A history is a function of its seed.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+mod auditors;
 mod cache;
 mod checker;
 mod clients;
@@ -17,6 +18,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use audit::Fault;
 use checker::{Tally, Verdict};
 use plan::Plan;
 use sabotage::Sabotage;
@@ -31,6 +33,9 @@ const FRESH: u64 = 100;
 
 /// How many histories a protection's absence may hide in.
 const HIDDEN_IN: u64 = 3_000;
+
+/// What auditors find though nothing is wrong: what waits for a person, and who was killed.
+const UNDECIDED: &[Fault] = &[Fault::EventsUndecided, Fault::EvidenceUndecided, Fault::InstanceSilent];
 
 /// What the fixed seeds get to.
 const REACHED: &[&str] = &[
@@ -159,21 +164,63 @@ fn the_same_seed_gives_the_same_history() {
     }
 }
 
-/// The damage that the checker names first without this protection, and the seed.
-fn damage_of(sabotage: Sabotage) -> Option<(u64, Vec<Damage>)> {
-    (0..HIDDEN_IN).find_map(|seed| {
-        let damages: Vec<_> =
-            history(seed, sabotage).violations.iter().map(|violation| violation.damage).collect();
-        (!damages.is_empty()).then_some((seed, damages))
-    })
+/// The first history without this protection that is as it is said to be.
+fn some_history(sabotage: Sabotage, is_so: impl Fn(&Verdict) -> bool) -> Option<u64> {
+    (0..HIDDEN_IN).find(|seed| is_so(&history(*seed, sabotage)))
+}
+
+fn damages(verdict: &Verdict) -> BTreeSet<Damage> {
+    verdict.violations.iter().map(|violation| violation.damage).collect()
 }
 
 #[test]
 fn the_checker_names_the_damage_of_every_protection_that_is_off() {
-    for (sabotage, expected) in Sabotage::ALL {
-        let found = damage_of(sabotage);
-        println!("{sabotage:?}: {found:?}");
-        let (_, damages) = found.unwrap_or_else(|| panic!("nothing notices {sabotage:?}"));
-        assert!(damages.iter().any(|damage| expected.contains(damage)), "{sabotage:?} gives {damages:?}");
+    for (sabotage, expected, _) in Sabotage::ALL {
+        let first = some_history(sabotage, |verdict| !verdict.violations.is_empty());
+        let first = first.unwrap_or_else(|| panic!("nothing notices {sabotage:?}"));
+        let named = damages(&history(first, sabotage));
+        println!("{sabotage:?}: seed {first}, {named:?}");
+        assert!(expected.iter().any(|damage| named.contains(damage)), "{sabotage:?} gives {named:?}");
     }
+}
+
+/// A branch of the checker that no history ever comes to proves nothing.
+#[test]
+fn every_damage_that_the_checker_can_name_is_named() {
+    let mut named = BTreeSet::new();
+    for (sabotage, expected, _) in Sabotage::ALL {
+        for damage in expected {
+            let seed = some_history(sabotage, |verdict| damages(verdict).contains(damage));
+            assert!(seed.is_some(), "{sabotage:?} never gives {damage:?}");
+            named.insert(*damage);
+        }
+    }
+    assert_eq!(named, Damage::ALL.into());
+}
+
+#[test]
+fn auditors_name_the_damage_that_stands_in_the_books() {
+    for (sabotage, _, faults) in Sabotage::ALL {
+        for fault in faults {
+            let seed = some_history(sabotage, |verdict| verdict.found.contains(fault));
+            println!("{sabotage:?}: {fault}, seed {seed:?}");
+            assert!(seed.is_some(), "no auditor says of {sabotage:?} that {fault}");
+        }
+    }
+}
+
+/// What the only constructor of a transaction could not prevent, the books refuse: what does not balance is parked, and
+/// nothing wrong is booked.
+#[test]
+fn entries_that_are_lost_on_their_way_are_refused_by_the_books() {
+    let mut parked = false;
+    for seed in 0..FIXED {
+        let Verdict { violations, found, reached, .. } = history(seed, Sabotage::EntryDroppedOnGuard);
+        let wrong = violations.iter().find(|violation| violation.damage != Damage::WrongFate);
+        assert!(wrong.is_none(), "seed {seed}: {wrong:?}");
+        assert!(!reached.contains("event booked"), "seed {seed}");
+        assert!(found.iter().all(|fault| UNDECIDED.contains(fault)), "seed {seed}: {found:?}");
+        parked |= reached.contains("delivery parked refused-by-books");
+    }
+    assert!(parked);
 }

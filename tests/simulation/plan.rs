@@ -5,16 +5,27 @@ use std::collections::BTreeSet;
 
 use ledger::{EventId, EventKey, Livemode, ProviderAccount, Source};
 use testkit::simulation::STARTED_AT;
-use testkit::stripe;
+use testkit::{stripe, telegram};
 
 use countersign_tests::Dice;
 
 /// What the source's secret signs nothing of.
 pub(crate) const NOT_THE_SECRET: &str = "whsec_of_somebody_else";
 
+/// Nor does its token prove anything.
+pub(crate) const NOT_THE_TOKEN: &str = "token-of-somebody-else";
+
+/// A provider, and the source that is named like it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sender {
+    Stripe,
+    Telegram,
+}
+
 /// Something that is sent, however often.
 #[derive(Debug, Clone)]
 pub(crate) struct Content {
+    pub(crate) sender: Sender,
     pub(crate) kind: Kind,
     /// The event's id; of a body that is no event, nothing.
     pub(crate) event_id: String,
@@ -36,16 +47,20 @@ pub(crate) enum Kind {
     Uncaptured,
     /// A captured charge of the mode that its source is not for.
     WrongMode,
+    /// A payment in Telegram.
+    Payment,
+    /// The question before one, which waits for its answer.
+    Question,
     /// A body that is no event.
     Garbage,
     /// What nobody signed who may.
     Forgery,
 }
 
-/// Somebody who brings a content until it is taken.
+/// Somebody who brings contents, each until it is taken, and then the next.
 #[derive(Debug, Clone)]
 pub(crate) struct Courier {
-    pub(crate) content: usize,
+    pub(crate) contents: Vec<usize>,
     pub(crate) starts_after: Duration,
     /// The pause after the first failure; it doubles, up to `pause_max`.
     pub(crate) pause: Duration,
@@ -170,6 +185,7 @@ impl Plan {
         let at_odds = dice.permille(40);
         let contents = contents(&dice, at_odds);
         let couriers = couriers(&dice, &contents, slow);
+        let (contents, couriers) = with_updates(&Dice::new(seed, 3), contents, couriers, slow);
         let mut plan = Self {
             ingresses,
             processors,
@@ -293,7 +309,13 @@ impl Draft {
                     r#"{{"id":"pi_of_{charge_id}","object":"payment_intent","amount":{amount},"amount_received":{amount},"created":1794999980,"currency":"usd","latest_charge":"{charge_id}","livemode":false,"status":"succeeded"}}"#
                 ),
             ),
-            Kind::Charge | Kind::Uncaptured | Kind::WrongMode | Kind::Garbage | Kind::Forgery => {
+            Kind::Charge
+            | Kind::Uncaptured
+            | Kind::WrongMode
+            | Kind::Payment
+            | Kind::Question
+            | Kind::Garbage
+            | Kind::Forgery => {
                 let captured = kind != Kind::Uncaptured;
                 let amount_captured = if captured { amount } else { 0 };
                 (
@@ -305,13 +327,14 @@ impl Draft {
             }
         };
         let livemode = kind == Kind::WrongMode;
-        let body = match kind {
-            Kind::Garbage => format!("{{\"no\":\"event {event_id}\"}}"),
-            Kind::Charge | Kind::Intent | Kind::Uncaptured | Kind::WrongMode | Kind::Forgery => format!(
+        let body = if kind == Kind::Garbage {
+            garbage(amount, &event_id)
+        } else {
+            format!(
                 r#"{{"id":"{event_id}","object":"event","api_version":"2026-10-28.endive","created":{created_s},"data":{{"object":{object}}},"livemode":{livemode},"pending_webhooks":1,"type":"{event_type}"}}"#
-            ),
+            )
         };
-        Content { kind, event_id, charge_id, amount, created_s, body }
+        Content { sender: Sender::Stripe, kind, event_id, charge_id, amount, created_s, body }
     }
 }
 
@@ -319,11 +342,55 @@ impl Content {
     /// The event's identity.
     pub(crate) fn key(&self) -> EventKey {
         EventKey {
-            source: Source::parse("stripe").unwrap(),
-            account: ProviderAccount::parse(stripe::ACCOUNT).unwrap(),
+            source: self.sender.source(),
+            account: self.sender.account(),
             livemode: Livemode::from_bool(self.kind == Kind::WrongMode),
             event_id: EventId::parse(&self.event_id).unwrap(),
         }
+    }
+}
+
+impl Content {
+    /// Whether it shows the same money with another amount.
+    pub(crate) fn contradicts(&self, other: &Self) -> bool {
+        other.charge_id == self.charge_id && other.amount != self.amount
+    }
+
+    /// Whether it is another content under the same id.
+    pub(crate) fn reuses_the_id_of(&self, other: &Self) -> bool {
+        other.event_id == self.event_id && other.amount != self.amount
+    }
+}
+
+impl Sender {
+    /// The source's name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Stripe => "stripe",
+            Self::Telegram => "telegram",
+        }
+    }
+
+    pub(crate) fn source(self) -> Source {
+        Source::parse(self.name()).unwrap()
+    }
+
+    /// The source's own account.
+    pub(crate) fn account(self) -> ProviderAccount {
+        let account = match self {
+            Self::Stripe => stripe::ACCOUNT,
+            Self::Telegram => telegram::BOT,
+        };
+        ProviderAccount::parse(account).unwrap()
+    }
+}
+
+/// No event: of another shape, cut off, no JSON, nothing.
+fn garbage(number: i64, about: &str) -> String {
+    match number / 100 % 3 {
+        0 => format!("{{\"no\":\"event {about}\"}}"),
+        1 => format!("{{\"id\":\"{about}\",\"obj"),
+        _ => format!("{about} \u{0}\u{fffd}"),
     }
 }
 
@@ -336,7 +403,7 @@ fn couriers(dice: &Dice, contents: &[Content], slow: bool) -> Vec<Courier> {
         for _ in 0..dice.pick(&[1, 1, 2, 3]) {
             let starts_after = Duration::from_millis(dice.pick(&[0, 0, 1, 1_000, 5_000]));
             couriers.push(Courier {
-                content,
+                contents: vec![content],
                 starts_after,
                 pause: if slow {
                     Duration::from_mins(2)
@@ -356,6 +423,69 @@ fn couriers(dice: &Dice, contents: &[Content], slow: bool) -> Vec<Courier> {
         }
     }
     couriers
+}
+
+/// With a bot's updates, in many histories: its server sends one after the other, and forgers send what they like.
+fn with_updates(
+    dice: &Dice,
+    mut contents: Vec<Content>,
+    mut couriers: Vec<Courier>,
+    slow: bool,
+) -> (Vec<Content>, Vec<Courier>) {
+    if !dice.permille(400) {
+        return (contents, couriers);
+    }
+    let courier = |contents| Courier {
+        contents,
+        starts_after: Duration::from_millis(dice.pick(&[0, 1, 2_000])),
+        pause: Duration::from_millis(dice.between(100, 4_000)),
+        pause_max: if slow { Duration::from_mins(2) } else { Duration::from_secs(30) },
+        patience: Duration::from_millis(dice.pick(&[1_000, 10_000, 20_000])),
+        encores: u32::try_from(dice.pick(&[0, 0, 1])).unwrap(),
+        encore_after: Duration::from_millis(dice.pick(&[0, 10, 2_000])),
+    };
+    let mut in_order = Vec::new();
+    let first = contents.len();
+    for n in 0..dice.between(1, 4) {
+        let update = update(dice, u32::try_from(n).unwrap(), &contents[first..]);
+        if update.kind == Kind::Forgery {
+            couriers.push(courier(vec![contents.len()]));
+        } else {
+            in_order.push(contents.len());
+        }
+        contents.push(update);
+    }
+    couriers.push(courier(in_order));
+    (contents, couriers)
+}
+
+fn update(dice: &Dice, number: u32, before: &[Content]) -> Content {
+    let (mut id, stars) = (number, 10 + i64::from(number));
+    let created_s = STARTED_AT.seconds() - dice.pick(&[0, 0, 100, 400]);
+    let mut kind = Kind::Payment;
+    match dice.below(10) {
+        0 | 1 => kind = Kind::Question,
+        2 => kind = Kind::Garbage,
+        3 => kind = Kind::Forgery,
+        // Another content under a used id.
+        4 if before.last().is_some_and(|last| last.kind == Kind::Payment) => id = number - 1,
+        _ => {}
+    }
+    let event_id = format!("{}:{id}", telegram::BOT);
+    let body = match kind {
+        Kind::Question => telegram::pre_checkout_query(id, &question_id(&event_id), stars),
+        Kind::Garbage => garbage(stars * 100, &event_id),
+        Kind::Charge | Kind::Intent | Kind::Uncaptured | Kind::WrongMode | Kind::Payment | Kind::Forgery => {
+            telegram::payment(id, created_s, stars)
+        }
+    };
+    let charge_id = format!("stars_{id}");
+    Content { sender: Sender::Telegram, kind, event_id, charge_id, amount: stars, created_s, body }
+}
+
+/// The id by which the question of an update is answered.
+pub(crate) fn question_id(event_id: &str) -> String {
+    format!("question-{event_id}")
 }
 
 impl Plan {

@@ -4,19 +4,24 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use audit::{Fault, Limits};
+use ingress::SourceGate;
 use ledger::{EventId, EventKey, Movement, MovementKey, ObjectId, Outcome, Transaction, UnixMillis};
 use money::Amount;
 use ports::{
     Acted, Ask, Assess, Books, BooksError, BoxFuture, Bus, BusUnavailable, Claim, Decision, Delivery,
-    DeliveryTag, Filing, Handle, Held, Linger, NotConfirmed, Outgoing, Promotion, Queue, Record, Recorded,
-    Replay, ReplayUnavailable, Settled, Settlement, Subscription,
+    DeliveryTag, EventRecord, Filing, Handle, Held, Linger, NotConfirmed, Outgoing, Promotion, Queue, Record,
+    Recorded, Replay, ReplayUnavailable, Settled, Settlement, Subscription,
 };
+use provider::telegram::CheckoutVerdict;
+use provider::{Arrival, Assessment, Event, EventView, Provider, Telegram, Unreadable};
+use signature::{Scheme, Verified};
 use testkit::memory::books::MemoryBooks;
 use testkit::memory::bus::MemoryBus;
 use testkit::memory::replay::MemoryReplay;
 use wire::{ControlTotal, InstanceId, Request, Sequence};
 
-use crate::plan::{Kind, Plan, Weather};
+use crate::plan::{Kind, NOT_THE_SECRET, NOT_THE_TOKEN, Plan, Sender, Weather};
 use crate::witness::Damage;
 use crate::world::Servers;
 
@@ -55,27 +60,103 @@ pub(crate) enum Sabotage {
     NoMovementKey,
     /// As many messages are out from the start as can be.
     PrefetchFixed,
+    /// Messages are not acknowledged at all.
+    NeverAcknowledged,
+    /// What is booked is told before it is.
+    ToldBeforeCommit,
+    /// A forger's secret is taken for ours.
+    ForgerTrusted,
+    /// A provider that retries in order is refused like any other.
+    OrderIgnored,
+    /// A question is not answered.
+    QuestionsUnanswered,
+    /// An entry of each transaction is lost on its way to the books, and they do not refuse what does not balance.
+    EntryDropped,
+    /// An entry of each is written twice, and so.
+    EntryDoubled,
+    /// An entry of each is lost; the books refuse what does not balance.
+    EntryDroppedOnGuard,
+    /// Debit and credit of a transaction are swapped after it was written.
+    EntriesEdited,
+    /// Auditors think overdue what is not.
+    AuditorsImpatient,
+    /// Messages are acknowledged when they arrive, and auditors never ask for them.
+    AuditorsBlind,
 }
 
 impl Sabotage {
-    /// All, each with what the checker may name it by.
-    pub(crate) const ALL: [(Self, &'static [Damage]); 15] = [
-        (Self::PublishWithoutConfirm, &[Damage::AnsweredTooSoon, Damage::Lost]),
-        (Self::EvidenceWithoutConfirm, &[Damage::AnsweredTooSoon, Damage::Lost]),
-        (Self::AckBeforeCommit, &[Damage::Lost, Damage::AnsweredTooSoon]),
-        (Self::YesWithoutCommit, &[Damage::Lost, Damage::AnsweredTooSoon]),
-        (Self::MarkBeforeEffect, &[Damage::AnsweredTooSoon]),
-        (Self::ReleaseWithoutToken, &[Damage::ClaimGrantedTwice, Damage::ClaimMovedByStranger]),
-        (Self::PromotionFromAnyState, &[Damage::ClaimMovedByStranger, Damage::ClaimGrantedTwice]),
-        (Self::NeverReleased, &[Damage::InFlightForNobody]),
-        (Self::NeverAccepted, &[Damage::PublishedTwice]),
-        (Self::AgeForgotten, &[Damage::AgedByUs]),
-        (Self::TotalsDropped, &[Damage::TotalWrong]),
-        (Self::NoDeliveryKey, &[Damage::Duplicated]),
-        (Self::NoEventKey, &[Damage::Duplicated]),
-        (Self::NoMovementKey, &[Damage::Duplicated]),
-        (Self::PrefetchFixed, &[Damage::Bystander]),
+    /// All that does harm, each with what the checker names it by, and what the auditors call it where they can see it.
+    pub(crate) const ALL: [(Self, &'static [Damage], &'static [Fault]); 25] = [
+        (Self::PublishWithoutConfirm, &[Damage::AnsweredTooSoon, Damage::Lost], LOST),
+        (Self::EvidenceWithoutConfirm, &[Damage::AnsweredTooSoon, Damage::Lost], LOST),
+        (Self::AckBeforeCommit, &[Damage::Lost, Damage::AnsweredTooSoon], LOST),
+        (Self::YesWithoutCommit, &[Damage::Lost, Damage::AnsweredTooSoon, Damage::WrongFate], LOST),
+        (Self::MarkBeforeEffect, &[Damage::AnsweredTooSoon], &[]),
+        (Self::ReleaseWithoutToken, &[Damage::ClaimGrantedTwice, Damage::ClaimMovedByStranger], &[]),
+        (Self::PromotionFromAnyState, &[Damage::ClaimMovedByStranger, Damage::ClaimGrantedTwice], &[]),
+        (Self::NeverReleased, &[Damage::InFlightForNobody], &[]),
+        (Self::NeverAccepted, &[Damage::PublishedTwice], &[]),
+        (Self::AgeForgotten, &[Damage::AgedByUs], &[]),
+        (Self::TotalsDropped, &[Damage::TotalWrong], &[]),
+        (Self::NoDeliveryKey, &[Damage::Duplicated], &[]),
+        (Self::NoEventKey, &[Damage::Duplicated, Damage::Unexpected], &[]),
+        (Self::NoMovementKey, &[Damage::Duplicated], &[]),
+        (Self::PrefetchFixed, &[Damage::Bystander], &[]),
+        (Self::NeverAcknowledged, &[Damage::Stuck], &[]),
+        (Self::ToldBeforeCommit, &[Damage::ToldTooSoon], &[]),
+        (Self::ForgerTrusted, &[Damage::ForgeryTaken], &[]),
+        (Self::OrderIgnored, &[Damage::Dammed], &[]),
+        (Self::QuestionsUnanswered, &[Damage::Unreplied], &[]),
+        (Self::EntryDropped, &[Damage::Unbalanced], &[Fault::TotalsDiffer, Fault::NotZero, Fault::FewerLegs]),
+        (Self::EntryDoubled, &[Damage::Unbalanced], &[Fault::TotalsDiffer, Fault::NotZero, Fault::MoreLegs]),
+        (Self::EntriesEdited, &[Damage::Rewritten], &[Fault::RangeChanged]),
+        (Self::AuditorsImpatient, &[Damage::FalseFinding], &[]),
+        (Self::AuditorsBlind, &[Damage::AnsweredTooSoon, Damage::Lost, Damage::Unnamed], &[]),
     ];
+
+    /// Whether the last word of an ingress may be lost.
+    pub(crate) fn loses_totals(self) -> bool {
+        self == Self::TotalsDropped
+    }
+
+    /// Whether entries are changed on their way, and the books refuse that.
+    pub(crate) fn has_entries_refused(self) -> bool {
+        self == Self::EntryDroppedOnGuard
+    }
+
+    fn acknowledges_early(self) -> bool {
+        matches!(self, Self::AckBeforeCommit | Self::AuditorsBlind)
+    }
+
+    /// A secret that a source takes besides its own.
+    pub(crate) fn secret_more(self, sender: Sender) -> Option<&'static str> {
+        let secret = match sender {
+            Sender::Stripe => NOT_THE_SECRET,
+            Sender::Telegram => NOT_THE_TOKEN,
+        };
+        (self == Self::ForgerTrusted).then_some(secret)
+    }
+
+    /// A source as an ingress is configured with it.
+    pub(crate) fn source(self, mut gate: SourceGate) -> SourceGate {
+        if self == Self::OrderIgnored && gate.provider.retries_in_order() {
+            gate.provider = &Unordered(Telegram);
+        }
+        if self == Self::QuestionsUnanswered {
+            gate.checkout = CheckoutVerdict::LeaveToBot;
+        }
+        gate
+    }
+
+    /// What auditors go by.
+    pub(crate) fn limits(self, limits: Limits) -> Limits {
+        let due_s = if self == Self::AuditorsImpatient { 0 } else { i64::MAX };
+        if matches!(self, Self::AuditorsImpatient | Self::AuditorsBlind) {
+            Limits { delivery_due_s: due_s, instance_silent_s: due_s, ..limits }
+        } else {
+            limits
+        }
+    }
 
     /// A history in which it matters, where hardly any other is one.
     pub(crate) fn plan(self, mut plan: Plan) -> Plan {
@@ -96,16 +177,65 @@ impl Sabotage {
     }
 }
 
+/// What auditors call what is lost.
+const LOST: &[Fault] = &[Fault::DeliveryMissing];
+
+/// A provider of which nobody knows that it retries in order.
+struct Unordered<P>(P);
+
+impl<P: Provider> Provider for Unordered<P> {
+    fn name(&self) -> ledger::Provider {
+        self.0.name()
+    }
+
+    fn scheme(&self) -> Scheme {
+        self.0.scheme()
+    }
+
+    fn retry_horizon_ms(&self) -> i64 {
+        self.0.retry_horizon_ms()
+    }
+
+    fn retries_in_order(&self) -> bool {
+        false
+    }
+
+    fn names_livemode(&self) -> bool {
+        self.0.names_livemode()
+    }
+
+    fn events(&self, delivery: &Verified<'_>, arrival: &Arrival<'_>) -> Result<Vec<Event>, Unreadable> {
+        self.0.events(delivery, arrival)
+    }
+
+    fn money(&self, payload: &[u8]) -> Option<Amount> {
+        self.0.money(payload)
+    }
+
+    fn assess(&self, event: &EventView<'_>) -> Assessment {
+        self.0.assess(event)
+    }
+}
+
 /// The seams as the services get them.
 pub(crate) fn sabotaged(how: Sabotage, servers: &Servers) -> (Arc<dyn Replay>, Arc<dyn Bus>, Arc<dyn Books>) {
     let Servers { handle, replay, bus, books } = servers.clone();
     if how == Sabotage::Nothing {
         return (replay, bus, books);
     }
+    if matches!(how, Sabotage::EntryDropped | Sabotage::EntryDroppedOnGuard) {
+        books.tamper(|_, entries| entries.truncate(entries.len() - 1));
+    }
+    if how == Sabotage::EntryDoubled {
+        books.tamper(|_, entries| entries.extend(entries.first().cloned()));
+    }
+    if matches!(how, Sabotage::EntryDropped | Sabotage::EntryDoubled) {
+        books.unguard();
+    }
     (
         Arc::new(Cache { how, inner: replay }),
-        Arc::new(Broker { how, handle, inner: bus }),
-        Arc::new(Ledger { how, inner: books, known: Mutex::default() }),
+        Arc::new(Broker { how, handle: handle.clone(), inner: bus }),
+        Arc::new(Ledger { how, handle, inner: books, known: Mutex::default() }),
     )
 }
 
@@ -202,7 +332,7 @@ impl Subscription for Stream {
     fn receive(&mut self, linger: Linger) -> BoxFuture<'_, Result<Vec<Delivery>, BusUnavailable>> {
         Box::pin(async move {
             let deliveries = self.inner.receive(linger).await?;
-            if let (Sabotage::AckBeforeCommit, Some(last)) = (self.how, deliveries.last()) {
+            if let (true, Some(last)) = (self.how.acknowledges_early(), deliveries.last()) {
                 self.inner.ack_through(last.tag).await?;
             }
             Ok(deliveries)
@@ -210,7 +340,7 @@ impl Subscription for Stream {
     }
 
     fn ack_through(&mut self, tag: DeliveryTag) -> BoxFuture<'_, Result<(), BusUnavailable>> {
-        if self.how == Sabotage::AckBeforeCommit {
+        if self.how.acknowledges_early() || self.how == Sabotage::NeverAcknowledged {
             return Box::pin(async { Ok(()) });
         }
         self.inner.ack_through(tag)
@@ -230,6 +360,7 @@ impl Subscription for Stream {
 
 struct Ledger {
     how: Sabotage,
+    handle: Handle,
     inner: Arc<MemoryBooks>,
     known: Mutex<Known>,
 }
@@ -241,6 +372,7 @@ struct Known {
     events: BTreeSet<EventKey>,
     movements: BTreeSet<MovementKey>,
     renamed: u64,
+    edited: bool,
 }
 
 impl Known {
@@ -280,6 +412,34 @@ fn renamed(transaction: &Transaction, number: u64) -> Transaction {
     Transaction::balanced(&movement, transaction.posting_version(), transaction.entries().to_vec()).unwrap()
 }
 
+impl Ledger {
+    /// Swaps debit and credit of the first transaction, when it has stood for a while.
+    fn edit(&self) {
+        let mut known = self.known.lock().unwrap();
+        if known.renamed < 5 || core::mem::replace(&mut known.edited, true) {
+            return;
+        }
+        self.inner.edit(|pages| {
+            for entry in pages.transactions.values_mut().take(1).flat_map(|kept| &mut kept.entries) {
+                let minor = -entry.amount.minor();
+                entry.amount = Amount::new(minor, entry.amount.currency());
+            }
+        });
+    }
+}
+
+/// The answer to a record that is new.
+fn yes(record: &Record) -> Recorded {
+    let (outcome, reason, movements) = match &record.filing {
+        Filing::Event(EventRecord { decision: Decision::Book(transactions), .. }) => {
+            (Outcome::Booked, None, transactions.iter().map(|one| one.key().clone()).collect())
+        }
+        Filing::Event(EventRecord { decision: Decision::Keep(reason), .. })
+        | Filing::Evidence { reason, .. } => (reason.outcome(), Some(*reason), Vec::new()),
+    };
+    Recorded { settlement: Settlement::New, outcome, reason, movements }
+}
+
 impl Books for Ledger {
     fn record<'a>(&'a self, batch: &'a [Record]) -> BoxFuture<'a, Result<Vec<Recorded>, BooksError>> {
         Box::pin(async move {
@@ -290,15 +450,22 @@ impl Books for Ledger {
                 (batch, self.how == Sabotage::YesWithoutCommit && known.renamed.is_multiple_of(3))
             };
             if empty {
-                let yes = |_: &Record| Recorded {
-                    settlement: Settlement::New,
-                    outcome: Outcome::Booked,
-                    reason: None,
-                    movements: Vec::new(),
-                };
                 return Ok(batch.iter().map(yes).collect());
             }
-            self.inner.record(&batch).await
+            if self.how == Sabotage::ToldBeforeCommit {
+                let answers = batch.iter().map(yes).collect();
+                let (inner, handle) = (Arc::clone(&self.inner), self.handle.clone());
+                drop(self.handle.spawn("commit", async move {
+                    handle.sleep(Duration::from_millis(1)).await;
+                    inner.record(&batch).await
+                }));
+                return Ok(answers);
+            }
+            let recorded = self.inner.record(&batch).await;
+            if self.how == Sabotage::EntriesEdited {
+                self.edit();
+            }
+            recorded
         })
     }
 

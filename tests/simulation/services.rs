@@ -6,18 +6,19 @@ use std::sync::{Arc, LazyLock};
 
 use futures_util::future::{Either, select, try_join3};
 use ingress::{Gate, Pins, Policy, ReplayPolicy, Seams, Secrets, SourceGate, TooOld};
-use ledger::{Livemode, PostingTable, Provider, ProviderAccount, Source};
+use ledger::{Livemode, PostingTable, Provider};
 use ports::{Handle, Queue};
 use processor::{Booker, Connected, Consumption, Pace, Patience, SourceTerms, Sources, Teller, consume};
 use prometheus_client::registry::Registry;
 use provider::telegram::CheckoutVerdict;
 use signature::{Freshness, Scheme, Secret};
 use testkit::simulation::Process;
-use testkit::stripe;
+use testkit::{stripe, telegram};
 use tokio_util::sync::CancellationToken;
 
 use crate::link::Link;
-use crate::plan::Service;
+use crate::plan::{Sender, Service};
+use crate::sabotage::Sabotage;
 use crate::witness::Damage;
 use crate::world::World;
 
@@ -33,13 +34,14 @@ pub(crate) struct Running {
 
 /// Read once: the table is a file.
 static POLICY: LazyLock<Arc<processor::Policy>> = LazyLock::new(|| {
-    let terms = SourceTerms {
-        provider: Provider::parse("stripe").unwrap(),
-        own_account: ProviderAccount::parse(stripe::ACCOUNT).unwrap(),
+    let terms = |sender: Sender| SourceTerms {
+        provider: Provider::parse(sender.name()).unwrap(),
+        own_account: sender.account(),
         connected: Connected::Book,
         settles_with: None,
     };
-    let sources = Sources::new([(Source::parse("stripe").unwrap(), terms)].into()).unwrap();
+    let sources = [Sender::Stripe, Sender::Telegram].map(|sender| (sender.source(), terms(sender)));
+    let sources = Sources::new(sources.into()).unwrap();
     Arc::new(processor::Policy { table: PostingTable::built_in(), sources })
 });
 
@@ -47,19 +49,25 @@ static POLICY: LazyLock<Arc<processor::Policy>> = LazyLock::new(|| {
 static COUNTED: LazyLock<Arc<processor::Metrics>> =
     LazyLock::new(|| Arc::new(processor::Metrics::register(&mut Registry::default())));
 
-fn source_gate() -> SourceGate {
-    let secret = Secret::parse(stripe::SECRET.as_bytes(), Scheme::Stripe).unwrap();
-    SourceGate {
-        source: Source::parse("stripe").unwrap(),
-        provider: provider::by_name("stripe").unwrap(),
-        secrets: Arc::new(Secrets::fixed(Scheme::Stripe, [secret].into())),
-        freshness: Freshness::of(Scheme::Stripe),
-        own_account: ProviderAccount::parse(stripe::ACCOUNT).unwrap(),
+fn source_gate(sender: Sender, sabotage: Sabotage) -> SourceGate {
+    let (scheme, secret, too_old, checkout) = match sender {
+        Sender::Stripe => (Scheme::Stripe, stripe::SECRET, TooOld::Reject, CheckoutVerdict::LeaveToBot),
+        Sender::Telegram => (Scheme::Telegram, telegram::TOKEN, TooOld::Accept, CheckoutVerdict::Approve),
+    };
+    let secrets = core::iter::once(secret).chain(sabotage.secret_more(sender));
+    let secrets = secrets.map(|secret| Secret::parse(secret.as_bytes(), scheme).unwrap()).collect();
+    let gate = SourceGate {
+        source: sender.source(),
+        provider: provider::by_name(sender.name()).unwrap(),
+        secrets: Arc::new(Secrets::fixed(scheme, secrets)),
+        freshness: Freshness::of(scheme),
+        own_account: sender.account(),
         pins: Pins { livemode: Some(Livemode::Test), accounts: None },
         event_age_max_s: 300,
-        too_old: TooOld::Reject,
-        checkout: CheckoutVerdict::LeaveToBot,
-    }
+        too_old,
+        checkout,
+    };
+    sabotage.source(gate)
 }
 
 /// An ingress, started again whenever it ends, until the end.
@@ -68,7 +76,8 @@ pub(crate) async fn ingress(world: Arc<World>, index: usize) {
         let process = world.simulation.process();
         let handle = process.handle();
         let link = Link::new(Arc::clone(&world), process.clone());
-        let sources = vec![source_gate()];
+        let sources = [Sender::Stripe, Sender::Telegram];
+        let sources: Vec<_> = sources.map(|sender| source_gate(sender, world.sabotage)).into();
         let metrics = ingress::Metrics::register(&mut Registry::default(), handle.clone(), &sources);
         let policy = Policy {
             replay: if world.plan.closed { ReplayPolicy::Closed } else { ReplayPolicy::Open },

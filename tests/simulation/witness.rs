@@ -5,16 +5,17 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ingress::{Answer, Problem};
+use ingress::{Answer, Problem, Response};
 use ledger::{EventKey, Status, content_digest};
-use ports::{Handle, Outgoing, OwnerToken};
-use testkit::memory::books::{MemoryBooks, Pages};
+use ports::{ClaimState, Handle, Outgoing, OwnerToken};
+use testkit::memory::books::{EventKept, MemoryBooks, Pages};
 use testkit::memory::bus::MemoryBus;
 use testkit::memory::replay::ReplaySeen;
 use wire::{BusMessage, Event, Evidence, InstanceId, Origin, ReplayCheck, Sequence};
 
 use crate::cache::Cache;
-use crate::plan::{Content, Kind, Plan};
+use crate::clients::is_for_good;
+use crate::plan::{Content, Kind, Plan, Sender, question_id};
 
 /// What the checker names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +52,43 @@ pub(crate) enum Damage {
     ForgeryTaken,
     /// It does not end.
     Stuck,
+    /// Announced, or cached as booked, before it was.
+    ToldTooSoon,
+    /// Refused, though its provider holds everything back that comes after it.
+    Dammed,
+    /// A question was answered with success and without its answer, or something else with one.
+    Unreplied,
+    /// An auditor found what is not so.
+    FalseFinding,
+    /// Something is lost, and no auditor says so.
+    Unnamed,
+}
+
+impl Damage {
+    /// All of them.
+    pub(crate) const ALL: [Self; 21] = [
+        Self::Lost,
+        Self::Unexpected,
+        Self::Duplicated,
+        Self::Unbalanced,
+        Self::Rewritten,
+        Self::WrongFate,
+        Self::AnsweredTooSoon,
+        Self::ClaimGrantedTwice,
+        Self::ClaimMovedByStranger,
+        Self::InFlightForNobody,
+        Self::PublishedTwice,
+        Self::AgedByUs,
+        Self::TotalWrong,
+        Self::Bystander,
+        Self::ForgeryTaken,
+        Self::Stuck,
+        Self::ToldTooSoon,
+        Self::Dammed,
+        Self::Unreplied,
+        Self::FalseFinding,
+        Self::Unnamed,
+    ];
 }
 
 /// An objection.
@@ -210,8 +248,8 @@ impl Witness {
     }
 
     /// It is answered, in its process, at this very instant.
-    pub(crate) fn answers(&self, content: usize, answer: &Answer) {
-        let of = &self.plan.contents[content];
+    pub(crate) fn answers(&self, content: usize, response: &Response) {
+        let (of, answer) = (&self.plan.contents[content], &response.answer);
         let alone = {
             let mut seen = self.seen();
             let open = seen.open.entry(of.event_id.clone()).or_default();
@@ -224,6 +262,7 @@ impl Witness {
             }
             return;
         }
+        self.suits(of, response);
         let promised = match answer {
             Answer::Accepted(_) | Answer::Replayed(..) | Answer::Parked(_) => true,
             Answer::Refused(problem) => matches!(
@@ -253,6 +292,36 @@ impl Witness {
         }
     }
 
+    /// Whether the answer suits whoever sent it.
+    fn suits(&self, of: &Content, Response { answer, reply }: &Response) {
+        if let (Sender::Telegram, Answer::Refused(problem)) = (of.sender, answer)
+            && is_for_good(*problem)
+        {
+            self.object(Damage::Dammed, format!("{} answered {answer:?}", of.event_id));
+        }
+        let reply = reply.as_ref().map(|reply| String::from_utf8_lossy(reply));
+        let suits = match (&reply, of.kind) {
+            _ if answer.status() != 200 => true,
+            (Some(reply), Kind::Question) => {
+                reply.contains(&question_id(&of.event_id)) && reply.contains("\"ok\":true")
+            }
+            (reply, kind) => reply.is_none() && kind != Kind::Question,
+        };
+        if !suits {
+            self.object(Damage::Unreplied, format!("{} answered {answer:?} with {reply:?}", of.event_id));
+        }
+    }
+
+    /// Somebody is told that an event is booked.
+    pub(crate) fn announces(&self, event_id: &str) {
+        let booked = |(key, event): (&EventKey, &EventKept)| {
+            key.event_id.as_str() == event_id && event.standing().0 == Status::Booked
+        };
+        if !self.books.look(|pages| pages.events.iter().any(booked)) {
+            self.object(Damage::ToldTooSoon, format!("{event_id} is announced and not booked"));
+        }
+    }
+
     /// Whether the content is in some queue or in the books at this instant.
     fn is_durable(&self, content: usize) -> bool {
         let seen = self.seen();
@@ -273,6 +342,12 @@ impl Witness {
 
     /// The cache did something.
     pub(crate) fn cache(&self, key: &EventKey, what: ReplaySeen<'_>) {
+        if let ReplaySeen::Settled(settled) = &what
+            && settled.state == ClaimState::Booked
+            && !self.books.look(|pages| pages.events.contains_key(key))
+        {
+            self.object(Damage::ToldTooSoon, format!("{key} is cached as settled and in no book"));
+        }
         let mut seen = self.seen();
         if let Some((damage, lease)) = seen.cache.see(key, what) {
             seen.object(damage, format!("{}: {lease:?}", key.event_id));
@@ -282,9 +357,8 @@ impl Witness {
     /// What a commit did to the books: every instant of theirs is one between two commits.
     pub(crate) fn commit(&self, before: &Pages, after: &Pages) {
         for (key, kept) in &after.transactions {
-            let sum: i128 =
-                kept.transaction.entries().iter().map(|entry| i128::from(entry.amount.minor())).sum();
-            if sum != 0 {
+            let sum: i128 = kept.entries.iter().map(|entry| i128::from(entry.amount.minor())).sum();
+            if sum != 0 || kept.entries.len() != kept.transaction.entries().len() {
                 self.object(Damage::Unbalanced, format!("{key} sums to {sum}"));
             }
             let first = after.events.get(&kept.first);
@@ -333,6 +407,7 @@ fn rewritten(before: &Pages, after: &Pages) -> Option<String> {
     let transaction = before.transactions.iter().find(|(key, row)| {
         !after.transactions.get(*key).is_some_and(|now| {
             now.transaction == row.transaction
+                && now.entries == row.entries
                 && now.first == row.first
                 && now.describers.is_superset(&row.describers)
         })
@@ -349,7 +424,8 @@ pub(crate) fn base_of(event_id: &str) -> &str {
 
 /// The first amount that a kept payload shows.
 fn amount_in(payload: &[u8]) -> Option<i64> {
-    const NAME: &[u8] = b"\"amount\":";
+    // Telegram's is `total_amount`.
+    const NAME: &[u8] = b"amount\":";
     let at = payload.windows(NAME.len()).position(|window| window == NAME)? + NAME.len();
     let digits = payload[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     core::str::from_utf8(&payload[at..at + digits]).ok()?.parse().ok()

@@ -9,12 +9,13 @@ use futures_util::future::join_all;
 use ingress::Gate;
 use ledger::{ActionKind, Reason, Status};
 use ports::{Books, Bus, Exchange, Handle, Headers, Outgoing, Queue, Replay};
-use testkit::memory::books::{MemoryBooks, Target};
+use testkit::memory::books::{MemoryBooks, Pages, Target};
 use testkit::memory::bus::MemoryBus;
 use testkit::memory::replay::MemoryReplay;
 use testkit::simulation::{Process, Simulation};
-use wire::{BusMessage, Request};
+use wire::{BusMessage, InstanceId, Request};
 
+use crate::auditors::{ALL_DUE, Audits, auditor, run};
 use crate::checker::{Verdict, check};
 use crate::clients::{Attempt, courier};
 use crate::plan::{Plan, Service, Trouble, Weather};
@@ -23,6 +24,12 @@ use crate::services::{Running, ingress, processor};
 use crate::witness::{Damage, Witness};
 use countersign_tests::Dice;
 
+/// So often a message may come back before it is dead.
+const DELIVERY_LIMIT: usize = 20;
+
+/// How many auditors look at the books.
+const AUDITORS: usize = 2;
+
 /// What has not ended by then does not.
 const DRAINED_WITHIN: Duration = Duration::from_hours(2);
 
@@ -30,13 +37,17 @@ pub(crate) struct World {
     pub(crate) simulation: Simulation,
     pub(crate) handle: Handle,
     pub(crate) plan: Arc<Plan>,
+    pub(crate) sabotage: Sabotage,
     pub(crate) dice: Dice,
+    /// The auditors': what they do changes nothing for anybody else.
+    pub(crate) chance: Dice,
     pub(crate) bodies: Vec<Bytes>,
     pub(crate) witness: Arc<Witness>,
+    pub(crate) audits: Arc<Audits>,
     pub(crate) replay: Arc<dyn Replay>,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) books: Arc<dyn Books>,
-    servers: Servers,
+    pub(crate) servers: Servers,
     state: Mutex<State>,
 }
 
@@ -65,12 +76,12 @@ pub(crate) fn history(seed: u64, sabotage: Sabotage) -> Verdict {
     let simulation = Simulation::new(seed);
     let world = World::new(seed, &simulation, sabotage);
     simulation.run(world.clone().live());
-    let (log, disconnections) = {
+    let log = {
         let mut state = world.state();
         state.running.clear();
-        (core::mem::take(&mut state.log), state.disconnections)
+        core::mem::take(&mut state.log)
     };
-    check(&world.plan, &world.witness, &world.servers, &log, disconnections)
+    check(&world, &log)
 }
 
 impl World {
@@ -87,15 +98,22 @@ impl World {
             Witness::new(Arc::clone(&plan), handle.clone(), servers.bus.clone(), servers.books.clone());
         let seeing = Arc::clone(&witness);
         servers.replay.watch(move |key, seen| seeing.cache(key, seen));
-        let seeing = Arc::clone(&witness);
-        servers.books.watch(move |before, after| seeing.commit(before, after));
+        let audits = Audits::new(sabotage);
+        let (seeing, noting, clock) = (Arc::clone(&witness), Arc::clone(&audits), handle.clone());
+        servers.books.watch(move |before, after| {
+            seeing.commit(before, after);
+            noting.committed(after, clock.now());
+        });
         let (replay, bus, books) = sabotaged(sabotage, &servers);
         Arc::new(Self {
             simulation: simulation.clone(),
             handle,
+            sabotage,
             dice: Dice::new(seed, 2),
+            chance: Dice::new(seed, 4),
             bodies: plan.contents.iter().map(|content| Bytes::from(content.body.clone())).collect(),
             witness,
+            audits,
             replay,
             bus,
             books,
@@ -124,6 +142,31 @@ impl World {
     /// A connection to the broker ended, or its process did.
     pub(crate) fn disconnected(&self) {
         self.state().disconnections += 1;
+    }
+
+    /// Whether some message may be dead for no fault of its own.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.state().disconnections > DELIVERY_LIMIT
+    }
+
+    /// Whether an ingress is running.
+    pub(crate) fn is_running(&self, instance: InstanceId) -> bool {
+        let state = self.state();
+        state
+            .running
+            .values()
+            .filter_map(|running| running.gate.as_ref())
+            .any(|gate| gate.instance() == instance)
+    }
+
+    /// Whether some queue has a message of that name.
+    pub(crate) fn is_queued(&self, message_id: &str) -> bool {
+        self.servers.bus.holds(|message| message.message_id == message_id)
+    }
+
+    /// What is committed at this instant.
+    pub(crate) fn books_seen<T>(&self, look: impl FnOnce(&Pages) -> T) -> T {
+        self.servers.books.look(look)
     }
 
     /// The poison ended a process: that is no bystander's fault, and no reason for one to die.
@@ -172,6 +215,9 @@ impl World {
         let clients = (0..self.plan.couriers.len())
             .map(|number| self.handle.spawn("client", courier(Arc::clone(&self), number)));
         let clients: Vec<_> = clients.collect();
+        for number in 0..AUDITORS {
+            drop(self.handle.spawn("auditor", auditor(Arc::clone(&self), number)));
+        }
         for (at, trouble) in self.plan.troubles.clone() {
             let world = Arc::clone(&self);
             drop(self.handle.spawn("trouble", async move {
@@ -192,6 +238,10 @@ impl World {
         self.drain().await;
         self.end(Service::Processor(0));
         join_all(processors).await;
+        self.handle.sleep(ALL_DUE).await;
+        for number in 0..AUDITORS {
+            run(&self, number).await;
+        }
     }
 
     async fn befall(&self, trouble: Trouble) {

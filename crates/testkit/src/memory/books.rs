@@ -7,14 +7,15 @@ mod pages;
 use core::fmt;
 use core::future::poll_fn;
 use core::task::Poll;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ledger::{Account, ActionId, ActionKind, EventKey, Livemode, MovementKey, ProviderAccount};
+use ledger::{Account, ActionId, ActionKind, Entry, EventKey, Livemode, MovementKey, ProviderAccount};
 use ports::{Acted, Assess, Books, BooksError, BoxFuture, Record, Recorded};
 use wire::{ControlTotal, InstanceId, Request, Sequence};
 
 pub use kept::{ActionKept, DeliveryKept, Effect, EventKept, StatusKept, Target, TotalKept, TransactionKept};
+use pages::Rules;
 pub use pages::{Pages, RefusalKey};
 
 /// What befalls one call of `record`, `count`, `act` or `probe`.
@@ -39,7 +40,7 @@ struct State {
     pages: Pages,
     down: bool,
     faults: VecDeque<BooksFault>,
-    refused: BTreeSet<EventKey>,
+    rules: Rules,
     watcher: Option<Watcher>,
 }
 
@@ -73,7 +74,28 @@ impl MemoryBooks {
 
     /// Refuses from now on every batch that would file this event as an event. As evidence it is taken.
     pub fn refuse(&self, key: EventKey) {
-        self.state().refused.insert(key);
+        self.state().rules.refused.insert(key);
+    }
+
+    /// Has `tamper` change the entries of every new transaction on their way. What does not balance then is refused.
+    pub fn tamper(&self, tamper: impl Fn(&MovementKey, &mut Vec<Entry>) + Send + 'static) {
+        self.state().rules.tampering = Some(Box::new(tamper));
+    }
+
+    /// Switches off what refuses entries that do not balance.
+    pub fn unguard(&self) {
+        self.state().rules.unguarded = true;
+    }
+
+    /// Does what no rule of the books admits, as only a superuser can.
+    pub fn edit(&self, edit: impl FnOnce(&mut Pages)) {
+        let mut state = self.state();
+        let mut pages = state.pages.clone();
+        edit(&mut pages);
+        if let Some(watcher) = &state.watcher {
+            watcher(&state.pages, &pages);
+        }
+        state.pages = pages;
     }
 
     /// Shows `watcher` the pages before and after every commit, at its instant.
@@ -128,7 +150,7 @@ impl MemoryBooks {
     pub fn trial_balance(&self) -> BTreeMap<BalanceKey, i128> {
         let mut balances = BTreeMap::new();
         for (key, kept) in &self.state().pages.transactions {
-            for entry in kept.transaction.entries() {
+            for entry in &kept.entries {
                 let account = (
                     key.account.clone(),
                     key.livemode,
@@ -148,11 +170,11 @@ impl MemoryBooks {
     /// One database transaction, atomic in itself, between two instants at which others may run.
     async fn commit<T>(
         &self,
-        work: impl FnOnce(&mut Pages, &BTreeSet<EventKey>) -> Result<T, BooksError>,
+        work: impl FnOnce(&mut Pages, &Rules) -> Result<T, BooksError>,
     ) -> Result<T, BooksError> {
         self.answer(|state| {
             let mut pages = state.pages.clone();
-            let value = work(&mut pages, &state.refused)?;
+            let value = work(&mut pages, &state.rules)?;
             if let Some(watcher) = &state.watcher {
                 watcher(&state.pages, &pages);
             }
@@ -185,14 +207,14 @@ impl MemoryBooks {
 
 impl Books for MemoryBooks {
     fn record<'a>(&'a self, batch: &'a [Record]) -> BoxFuture<'a, Result<Vec<Recorded>, BooksError>> {
-        Box::pin(self.commit(move |pages, refused| {
+        Box::pin(self.commit(move |pages, rules| {
             let mut order: Vec<(usize, &Record)> = batch.iter().enumerate().collect();
             order.sort_by_key(|(_, Record { delivery, .. })| {
                 (delivery.origin.instance, delivery.origin.sequence)
             });
             let mut answers = BTreeMap::new();
             for (position, record) in order {
-                answers.insert(position, pages.record(record, refused)?);
+                answers.insert(position, pages.record(record, rules)?);
             }
             Ok(answers.into_values().collect())
         }))
@@ -207,7 +229,7 @@ impl Books for MemoryBooks {
         request: Request,
         assess: &'a Assess,
     ) -> BoxFuture<'a, Result<Option<Acted>, BooksError>> {
-        Box::pin(self.commit(move |pages, refused| Ok(pages.act(request.action, assess, refused))))
+        Box::pin(self.commit(move |pages, rules| Ok(pages.act(request.action, assess, rules))))
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<(), BooksError>> {

@@ -7,7 +7,7 @@ use ports::{Acted, Assess, BooksError, Decision, EventRecord};
 use wire::{BusMessage, ControlTotal, Event, Evidence, InstanceId, Sequence};
 
 use super::kept::{Effect, EventKept, StatusKept, Target, TotalKept};
-use super::pages::{Pages, storable};
+use super::pages::{Pages, Rules, storable};
 
 impl Pages {
     pub(super) fn count(&mut self, total: &ControlTotal) -> Result<(), BooksError> {
@@ -40,15 +40,10 @@ impl Pages {
         Ok(())
     }
 
-    pub(super) fn act(
-        &mut self,
-        id: ActionId,
-        assess: &Assess,
-        refused: &BTreeSet<EventKey>,
-    ) -> Option<Acted> {
+    pub(super) fn act(&mut self, id: ActionId, assess: &Assess, rules: &Rules) -> Option<Acted> {
         let action = self.actions.get(&id)?.clone();
         let effect = action.effect.unwrap_or_else(|| {
-            let by = By { id, kind: action.kind, assess, refused };
+            let by = By { id, kind: action.kind, assess, rules };
             match &action.target {
                 Target::Event(key) => self.act_on_event(key, &by),
                 Target::Delivery(instance, sequence) => self.act_on_delivery((*instance, *sequence), &by),
@@ -80,7 +75,8 @@ impl Pages {
             ActionKind::Dismiss => (Status::Dismissed, None, BTreeSet::new()),
             ActionKind::Release => {
                 let record = by.assess(kept.record.event.clone());
-                let asked = if by.refused.contains(key) { None } else { self.decide(&record).ok() };
+                let asked =
+                    if by.rules.refused.contains(key) { None } else { self.decide(&record, by.rules).ok() };
                 let (reason, movements) =
                     asked.unwrap_or_else(|| (Some(Reason::RefusedByBooks), BTreeSet::new()));
                 (reason.map_or(Outcome::Booked, Reason::outcome).into(), reason, movements)
@@ -128,7 +124,7 @@ impl Pages {
             let record = by.assess(event);
             let empty = matches!(&record.decision, Decision::Book(asserted) if asserted.is_empty());
             let Ok(record) = storable(&record) else { return still(Reason::RefusedByBooks) };
-            if empty || by.refused.contains(&key) {
+            if empty || by.rules.refused.contains(&key) {
                 return still(Reason::RefusedByBooks);
             }
             let kept = EventKept {
@@ -150,7 +146,7 @@ struct By<'a> {
     id: ActionId,
     kind: ActionKind,
     assess: &'a Assess,
-    refused: &'a BTreeSet<EventKey>,
+    rules: &'a Rules,
 }
 
 impl By<'_> {

@@ -1,9 +1,10 @@
 //! Rows of the books in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{
-    ActionId, ActionKind, EventKey, MovementKey, Outcome, Reason, Status, TraceId, Transaction, UnixMillis,
+    ActionId, ActionKind, Entry, EventKey, MovementKey, Outcome, Reason, Status, TraceId, Transaction,
+    UnixMillis,
 };
 use ports::{DeliveryRecord, EventRecord, Recorded, Settlement};
 use wire::{InstanceId, Listed, Sequence};
@@ -56,8 +57,10 @@ pub struct DeliveryKept {
 /// A transaction in the books.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransactionKept {
-    /// With its entries.
+    /// As it was to be written.
     pub transaction: Transaction,
+    /// Its entries as they were written.
+    pub entries: Vec<Entry>,
     /// The event that made it.
     pub first: EventKey,
     /// The other booked events that assert it.
@@ -112,9 +115,20 @@ pub struct Effect {
     pub event: Option<EventKey>,
 }
 
+impl TransactionKept {
+    /// Whether it has as many entries as it says, and they sum to zero in each currency.
+    pub(super) fn is_whole(&self) -> bool {
+        let mut sums = BTreeMap::<_, i128>::new();
+        for Entry { amount, .. } in &self.entries {
+            *sums.entry(amount.currency()).or_default() += i128::from(amount.minor());
+        }
+        self.entries.len() == self.transaction.entries().len() && sums.into_values().all(|sum| sum == 0)
+    }
+}
+
 impl DeliveryKept {
     /// The event that it belongs to, unless it is evidence only.
-    pub(super) fn event(&self) -> Option<&EventKey> {
+    pub fn event(&self) -> Option<&EventKey> {
         match self.answer.settlement {
             Settlement::New | Settlement::Hit | Settlement::TookOver => self.key.as_ref(),
             Settlement::Again | Settlement::NameTaken | Settlement::Reused | Settlement::Evidence => None,

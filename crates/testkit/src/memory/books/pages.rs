@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{
-    ActionId, EventKey, MovementKey, Outcome, ProblemSlug, Reason, Source, Status, Transaction, UnixMillis,
+    ActionId, Entry, EventKey, MovementKey, Outcome, ProblemSlug, Reason, Source, Status, Transaction,
+    UnixMillis,
 };
 use ports::{
     BooksError, Decision, DeliveryRecord, EventRecord, Filing, Gate, Known, Record, Recorded, Settlement,
@@ -35,11 +36,7 @@ pub struct Pages {
 
 impl Pages {
     /// Records one message.
-    pub(super) fn record(
-        &mut self,
-        record: &Record,
-        refused: &BTreeSet<EventKey>,
-    ) -> Result<Recorded, BooksError> {
+    pub(super) fn record(&mut self, record: &Record, rules: &Rules) -> Result<Recorded, BooksError> {
         let identity = (record.delivery.origin.instance, record.delivery.origin.sequence);
         if let Some(kept) = self.deliveries.get(&identity) {
             let event = kept.event().and_then(|key| Some((key, self.events.get(key)?)));
@@ -61,7 +58,7 @@ impl Pages {
                 };
                 (key, Some(*reason), parked(Settlement::Evidence, *reason))
             }
-            Filing::Event(event) if refused.contains(&event.event.key) => {
+            Filing::Event(event) if rules.refused.contains(&event.event.key) => {
                 return Err(refusal("refused on demand"));
             }
             Filing::Event(event) => {
@@ -72,7 +69,7 @@ impl Pages {
                 if (gate == Gate::Refused) != asked.is_some_and(Reason::is_of_gate) {
                     return Err(refusal("the gate's reasons go with its refusals alone"));
                 }
-                (Some(event.event.key.clone()), asked, self.file(event, &record.delivery)?)
+                (Some(event.event.key.clone()), asked, self.file(event, &record.delivery, rules)?)
             }
         };
         let (outcome, reason) = row_of(gate, asked, &answer);
@@ -90,10 +87,15 @@ impl Pages {
         }
     }
 
-    fn file(&mut self, record: &EventRecord, delivery: &DeliveryRecord) -> Result<Recorded, BooksError> {
+    fn file(
+        &mut self,
+        record: &EventRecord,
+        delivery: &DeliveryRecord,
+        rules: &Rules,
+    ) -> Result<Recorded, BooksError> {
         let key = &record.event.key;
         let Some(there) = self.events.get(key) else {
-            let (reason, movements) = self.decide(record)?;
+            let (reason, movements) = self.decide(record, rules)?;
             let kept = EventKept {
                 record: storable(record)?,
                 trace_id: delivery.trace_id.clone(),
@@ -113,7 +115,7 @@ impl Pages {
         if delivery.gate == Gate::Refused || !waits {
             return Ok(there.answer(Settlement::Hit));
         }
-        let (reason, movements) = self.decide(record)?;
+        let (reason, movements) = self.decide(record, rules)?;
         let status = StatusKept {
             status: reason.map_or(Outcome::Booked, Reason::outcome).into(),
             reason,
@@ -127,6 +129,7 @@ impl Pages {
     pub(super) fn decide(
         &mut self,
         record: &EventRecord,
+        rules: &Rules,
     ) -> Result<(Option<Reason>, BTreeSet<MovementKey>), BooksError> {
         let key = &record.event.key;
         Ok(match &record.decision {
@@ -137,7 +140,7 @@ impl Pages {
             Decision::Book(asserted) if self.contradict(key, asserted) => {
                 (Some(Reason::MovementConflict), BTreeSet::new())
             }
-            Decision::Book(asserted) => (None, self.book(key, asserted)),
+            Decision::Book(asserted) => (None, self.book(key, asserted, rules)?),
         })
     }
 
@@ -170,25 +173,62 @@ impl Pages {
         contradiction
     }
 
-    fn book(&mut self, event: &EventKey, asserted: &[Transaction]) -> BTreeSet<MovementKey> {
+    /// Books all of them, or refuses and books none.
+    fn book(
+        &mut self,
+        event: &EventKey,
+        asserted: &[Transaction],
+        rules: &Rules,
+    ) -> Result<BTreeSet<MovementKey>, BooksError> {
+        let new = asserted.iter().filter(|one| !self.transactions.contains_key(one.key()));
+        let new: Vec<_> =
+            new.map(|transaction| rules.written(transaction, event)).collect::<Result<_, _>>()?;
+        for kept in new {
+            self.transactions.entry(kept.transaction.key().clone()).or_insert(kept);
+        }
         for transaction in asserted {
-            match self.transactions.get_mut(transaction.key()) {
-                Some(kept) if kept.first == *event => {}
-                Some(kept) => {
-                    kept.describers.insert(event.clone());
-                }
-                None => {
-                    let kept = TransactionKept {
-                        transaction: transaction.clone(),
-                        first: event.clone(),
-                        describers: BTreeSet::new(),
-                        conflicts: BTreeSet::new(),
-                    };
-                    self.transactions.insert(transaction.key().clone(), kept);
-                }
+            if let Some(kept) = self.transactions.get_mut(transaction.key())
+                && kept.first != *event
+            {
+                kept.describers.insert(event.clone());
             }
         }
-        asserted.iter().map(|transaction| transaction.key().clone()).collect()
+        Ok(asserted.iter().map(|transaction| transaction.key().clone()).collect())
+    }
+}
+
+/// What the books refuse, and what befalls what is written to them.
+#[derive(Default)]
+pub(super) struct Rules {
+    /// Events that they refuse on demand.
+    pub(super) refused: BTreeSet<EventKey>,
+    /// What is done to entries on their way.
+    pub(super) tampering: Option<Tampering>,
+    /// Whether they write down what does not balance or is not complete.
+    pub(super) unguarded: bool,
+}
+
+/// Changes the entries of a movement.
+pub(super) type Tampering = Box<dyn Fn(&MovementKey, &mut Vec<Entry>) + Send>;
+
+impl Rules {
+    fn written(&self, transaction: &Transaction, first: &EventKey) -> Result<TransactionKept, BooksError> {
+        let mut entries = transaction.entries().to_vec();
+        if let Some(tamper) = &self.tampering {
+            tamper(transaction.key(), &mut entries);
+        }
+        let kept = TransactionKept {
+            transaction: transaction.clone(),
+            entries,
+            first: first.clone(),
+            describers: BTreeSet::new(),
+            conflicts: BTreeSet::new(),
+        };
+        if kept.is_whole() || self.unguarded {
+            Ok(kept)
+        } else {
+            Err(refusal("a transaction does not balance, or is not complete"))
+        }
     }
 }
 
