@@ -128,24 +128,27 @@ CREATE INDEX event_parked ON countersign.event (id) WHERE outcome = 'parked';
 CREATE INDEX event_object ON countersign.event (object_id) WHERE object_id IS NOT NULL;
 
 CREATE TABLE countersign.delivery (
-  id               BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  instance         TEXT NOT NULL,
-  sequence         BIGINT NOT NULL,
-  source           TEXT,
-  provider_account TEXT,
-  livemode         BOOLEAN,
-  event_id         TEXT,
-  event_type       TEXT,
-  event_row        BIGINT REFERENCES countersign.event (id),
-  outcome          TEXT NOT NULL,
-  reason           TEXT,
-  evidence         BYTEA,
-  broker_history   TEXT,
-  replay_checked   BOOLEAN NOT NULL,
-  trace_id         TEXT,
-  received_at      TIMESTAMPTZ NOT NULL,
-  recorded_at      TIMESTAMPTZ NOT NULL DEFAULT now(),
-  xid              BIGINT NOT NULL DEFAULT countersign.current_xid(),
+  id                  BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  instance            TEXT NOT NULL,
+  sequence            BIGINT NOT NULL,
+  source              TEXT,
+  provider_account    TEXT,
+  livemode            BOOLEAN,
+  event_id            TEXT,
+  event_type          TEXT,
+  event_row           BIGINT REFERENCES countersign.event (id),
+  outcome             TEXT NOT NULL,
+  reason              TEXT,
+  evidence            BYTEA,
+  -- Of the event that the evidence holds, if it holds one.
+  fingerprint         BYTEA CHECK (octet_length(fingerprint) = 32),
+  fingerprint_version SMALLINT,
+  broker_history      TEXT,
+  replay_checked      BOOLEAN NOT NULL,
+  trace_id            TEXT,
+  received_at         TIMESTAMPTZ NOT NULL,
+  recorded_at         TIMESTAMPTZ NOT NULL DEFAULT now(),
+  xid                 BIGINT NOT NULL DEFAULT countersign.current_xid(),
   CONSTRAINT delivery_once UNIQUE (instance, sequence),
   CONSTRAINT delivery_outcome CHECK (outcome IN ('booked', 'hit', 'ignored', 'parked', 'refused')),
   -- As in event; a hit says why nothing: its event does.
@@ -166,7 +169,9 @@ CREATE TABLE countersign.delivery (
   ),
   -- Only evidence may be without an event: a message that does not decode, an id that was used before, no event at all.
   CONSTRAINT delivery_event CHECK (
-    event_row IS NOT NULL OR (outcome IN ('parked', 'refused') AND evidence IS NOT NULL))
+    event_row IS NOT NULL OR (outcome IN ('parked', 'refused') AND evidence IS NOT NULL)),
+  CONSTRAINT delivery_fingerprint CHECK (
+    (fingerprint IS NULL) = (fingerprint_version IS NULL) AND (fingerprint IS NULL OR evidence IS NOT NULL))
 );
 COMMENT ON TABLE countersign.delivery IS
   'One row per message of the bus: what became of it. The outcome is booked only for one that brought the event or took it over.';
@@ -399,7 +404,9 @@ CREATE VIEW countersign.event_standing AS
 COMMENT ON VIEW countersign.event_standing IS
   'Where each event stands: its last status, or what its first processing found. Rank 0 and since are those of the latter.';
 
--- Dead letters and the like are decided too when their event came another way; an id that was reused is another event.
+-- Dead letters and the like are decided too when their event came another way: the same content under the same id.
+-- Fingerprints of different versions cannot be compared, and count as the same, as everywhere; what holds no event at all
+-- cannot be known to have come. An id that was reused is another event.
 CREATE VIEW countersign.evidence_undecided AS
   SELECT delivery.id AS delivery_row, delivery.reason, delivery.source, delivery.event_id, delivery.recorded_at
   FROM countersign.delivery
@@ -417,6 +424,7 @@ CREATE VIEW countersign.evidence_undecided AS
       JOIN countersign.event_standing ON event_standing.event_row = event.id
       WHERE event.event_id = delivery.event_id AND event.source = delivery.source
         AND event.provider_account = delivery.provider_account AND event.livemode = delivery.livemode
+        AND (event.fingerprint = delivery.fingerprint OR event.fingerprint_version <> delivery.fingerprint_version)
         AND event_standing.status <> 'parked'));
 COMMENT ON VIEW countersign.evidence_undecided IS
   'Messages that made no event and wait for a person: released they may come to one, dismissed they are put away.';
@@ -608,7 +616,7 @@ GRANT INSERT (event_row, rank, status, reason, cause, action_id, trace_id)
 GRANT SELECT (event_row, rank, status, reason) ON countersign.event_status TO countersign_processor;
 GRANT INSERT (
   instance, sequence, source, provider_account, livemode, event_id, event_type, event_row, outcome, reason, evidence,
-  broker_history, replay_checked, trace_id, received_at
+  fingerprint, fingerprint_version, broker_history, replay_checked, trace_id, received_at
 ) ON countersign.delivery TO countersign_processor;
 GRANT SELECT (id, instance, sequence, event_row, outcome, reason, evidence, trace_id)
   ON countersign.delivery TO countersign_processor;

@@ -1,5 +1,6 @@
 //! Rows of the database to values of the books, and back: the one place where columns and types meet.
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use ledger::{
     EventId, EventKey, EventType, Livemode, MovementDigest, MovementKey, MovementKind, ObjectId, Provider,
@@ -8,7 +9,7 @@ use ledger::{
 use ports::BooksError;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
-use wire::{Event, Fingerprint, InstanceId, Sequence};
+use wire::{BusMessage, Event, Evidence, Fingerprint, InstanceId, Sequence};
 
 use crate::error::of_driver;
 
@@ -93,6 +94,18 @@ pub(crate) fn event(row: &Row) -> Result<Event, BooksError> {
         keep_list_version: keep_list_version.try_into().map_err(|_| unreadable("keep_list_version"))?,
         payload: column::<String>(row, "payload")?.into(),
     })
+}
+
+/// The event that a message holds.
+pub(crate) fn event_in(message: &[u8]) -> Option<Event> {
+    match BusMessage::decode(Bytes::copy_from_slice(message)) {
+        Ok(BusMessage::Accepted(accepted)) => Some(accepted.event),
+        Ok(BusMessage::Refused(refused)) => match refused.evidence {
+            Evidence::Event(event) => Some(event),
+            Evidence::Body { .. } => None,
+        },
+        Ok(BusMessage::Control(_) | BusMessage::Request(_)) | Err(_) => None,
+    }
 }
 
 /// The column's number of a sequence. Beyond 2^63 it prints as a negative one, and comes back as it was.

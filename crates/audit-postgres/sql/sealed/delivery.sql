@@ -12,6 +12,8 @@ SELECT
   outcome,
   reason,
   sha256(evidence),
+  fingerprint,
+  fingerprint_version,
   sha256(convert_to(broker_history, 'UTF8')),
   replay_checked,
   trace_id,

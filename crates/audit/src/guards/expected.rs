@@ -70,6 +70,8 @@ pub(super) const CONSTRAINTS: &[(&str, &str)] = &[
     ("control_total", "control_total_window_number_check"),
     ("delivery", "delivery_event"),
     ("delivery", "delivery_event_row_fkey"),
+    ("delivery", "delivery_fingerprint"),
+    ("delivery", "delivery_fingerprint_check"),
     ("delivery", "delivery_once"),
     ("delivery", "delivery_outcome"),
     ("delivery", "delivery_pkey"),

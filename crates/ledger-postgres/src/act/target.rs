@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use deadpool_postgres::Transaction;
 use ledger::{Reason, Status, TraceId};
 use ports::BooksError;
-use wire::{BusMessage, Event, Evidence};
+use wire::Event;
 
 use super::row;
 use crate::error::of_driver;
@@ -93,7 +92,7 @@ pub(super) async fn read(
     }
     let reason = rows::word(&delivery, "reason", Reason::parse)?;
     let message: Option<&[u8]> = rows::column(&delivery, "evidence")?;
-    let Some(mut event) = message.and_then(event_in) else {
+    let Some(mut event) = message.and_then(rows::event_in) else {
         return Ok(Subject::Evidence { reason, case: None });
     };
     let mut row = None;
@@ -142,18 +141,6 @@ async fn standing_row(transaction: &Transaction<'_>, event: &Event) -> Result<Op
             There::Same(there.row)
         }
     }))
-}
-
-/// The event that a message holds.
-fn event_in(message: &[u8]) -> Option<Event> {
-    match BusMessage::decode(Bytes::copy_from_slice(message)) {
-        Ok(BusMessage::Accepted(accepted)) => Some(accepted.event),
-        Ok(BusMessage::Refused(refused)) => match refused.evidence {
-            Evidence::Event(event) => Some(event),
-            Evidence::Body { .. } => None,
-        },
-        Ok(BusMessage::Control(_) | BusMessage::Request(_)) | Err(_) => None,
-    }
 }
 
 fn trace_id(row: &tokio_postgres::Row) -> Result<Option<TraceId>, BooksError> {

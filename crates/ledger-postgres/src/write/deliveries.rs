@@ -4,7 +4,7 @@ use deadpool_postgres::Transaction;
 use ledger::{EventType, Reason, Source, TraceId};
 use ports::BooksError;
 use tokio_postgres::types::ToSql;
-use wire::ReplayCheck;
+use wire::{Fingerprint, ReplayCheck};
 
 use super::{Inserted, execute};
 use crate::plan::{NewDelivery, Plan};
@@ -13,10 +13,11 @@ use crate::rows;
 const INSERT_DELIVERIES: &str = "-- insert_deliveries
 INSERT INTO countersign.delivery (
   instance, sequence, source, provider_account, livemode, event_id, event_type, event_row, outcome, reason, evidence,
-  broker_history, replay_checked, trace_id, received_at)
+  fingerprint, fingerprint_version, broker_history, replay_checked, trace_id, received_at)
 SELECT * FROM unnest(
   $1::TEXT[], $2::BIGINT[], $3::TEXT[], $4::TEXT[], $5::BOOLEAN[], $6::TEXT[], $7::TEXT[], $8::BIGINT[], $9::TEXT[],
-  $10::TEXT[], $11::BYTEA[], $12::TEXT[], $13::BOOLEAN[], $14::TEXT[], $15::TIMESTAMPTZ[])
+  $10::TEXT[], $11::BYTEA[], $12::BYTEA[], $13::SMALLINT[], $14::TEXT[], $15::BOOLEAN[], $16::TEXT[],
+  $17::TIMESTAMPTZ[])
 ON CONFLICT (instance, sequence) DO NOTHING";
 
 /// How many went in.
@@ -49,13 +50,19 @@ pub(super) async fn insert(
         deliveries.iter().map(|new| new.outcome.reason().map(Reason::as_str)).collect();
     let evidence: Vec<Option<&[u8]>> =
         deliveries.iter().map(|new| new.evidence.map(|body| &**body)).collect();
+    let fingerprints: Vec<Option<Fingerprint>> =
+        evidence.iter().map(|message| fingerprint((*message)?)).collect();
+    let digests: Vec<Option<&[u8]>> =
+        fingerprints.iter().map(|of| of.as_ref().map(|of| of.digest.as_slice())).collect();
+    let versions: Vec<Option<i16>> =
+        fingerprints.iter().map(|of| of.map(|of| i16::from(of.version))).collect();
     let histories: Vec<Option<&str>> = deliveries.iter().map(|new| new.broker_history).collect();
     let checked: Vec<bool> = origins().map(|origin| origin.replay_check == ReplayCheck::Claimed).collect();
     let traces: Vec<Option<&str>> =
         deliveries.iter().map(|new| new.delivery.trace_id.as_ref().map(TraceId::as_str)).collect();
     let received =
         origins().map(|origin| rows::instant_nearest(origin.received_at)).collect::<Result<Vec<_>, _>>()?;
-    let columns: [&(dyn ToSql + Sync); 15] = [
+    let columns: [&(dyn ToSql + Sync); 17] = [
         &instances,
         &sequences,
         &sources,
@@ -67,10 +74,17 @@ pub(super) async fn insert(
         &outcomes,
         &reasons,
         &evidence,
+        &digests,
+        &versions,
         &histories,
         &checked,
         &traces,
         &received,
     ];
     execute(transaction, INSERT_DELIVERIES, &columns).await
+}
+
+/// Of the event that a message holds. Reading it may be what has panicked and made it evidence: then it holds none.
+fn fingerprint(message: &[u8]) -> Option<Fingerprint> {
+    std::panic::catch_unwind(|| rows::event_in(message)).ok().flatten().map(|event| event.fingerprint)
 }

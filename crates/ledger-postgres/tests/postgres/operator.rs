@@ -2,7 +2,7 @@
 
 use ledger::{ActionId, ActionKind, EventId, Reason, Status, UnixMillis};
 use ledger_postgres::{Asked, PostgresOperator, PostgresReader, Settings, Target, TargetRow};
-use ports::{Books as _, BooksError, Decision, EventRecord};
+use ports::{Books as _, BooksError, Decision, EventRecord, Record};
 use runtime::TokioExecutor;
 use testkit::contract::books::samples::{
     body_refused, booking, captures, decided, delivery, dollars, evidence, keeping, refusing, set_aside,
@@ -228,6 +228,46 @@ async fn what_waits_for_a_decision_is_counted_with_its_money() {
     act(ActionKind::Dismiss, &operator.parked_for(Reason::Undecodable, EVER).await.unwrap()).await;
     act(ActionKind::Release, &operator.parked_for(Reason::EventIdReused, EVER).await.unwrap()).await;
     assert_eq!(reader.parked_money().await.unwrap().undecided_evidence, 0);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_of_another_content_waits_although_its_id_is_booked() {
+    let database = Database::create().await;
+    let (books, operator, reader) =
+        (books(&database).await, operator(&database).await, reader(&database).await);
+    let dead = |sequence, record: fn(Record) -> Record| {
+        set_aside(record(booking(delivery(1, sequence), "evt_1", &[])), Reason::DeadLettered)
+    };
+    let of_version = |record| with_fingerprint(record, Fingerprint { version: 2, digest: [9; 32] });
+    let batch = [
+        booking(delivery(1, 1), "evt_1", &[("ch_1", 250)]),
+        dead(2, |record| record),
+        dead(3, of_version),
+        dead(4, |record| with_fingerprint(record, OTHER)),
+        dead(5, |record| with_fingerprint(record, Fingerprint { digest: [8; 32], ..OTHER })),
+        // What does not decode cannot be known to have come another way.
+        evidence(delivery(1, 6), Some("evt_1")),
+    ];
+    books.record(&batch).await.unwrap();
+    let waiting = async || {
+        let found = operator.events_of_id(&id("evt_1")).await.unwrap();
+        let evidence = found.iter().filter(|target| matches!(target.row, TargetRow::Delivery(_))).count();
+        assert_eq!(reader.parked_money().await.unwrap().undecided_evidence, u64::try_from(evidence).unwrap());
+        evidence
+    };
+    assert_eq!(waiting().await, 3);
+    for (left, (sequence, kind)) in
+        [(2, (4, ActionKind::Release)), (1, (5, ActionKind::Dismiss)), (0, (6, ActionKind::Dismiss))]
+    {
+        let instance = InstanceId::from_bytes([1; 16]);
+        let target = operator.delivery(instance, Sequence(sequence)).await.unwrap().unwrap();
+        let asked = operator.ask(kind, &[target], "decided").await.unwrap();
+        books.act(Request { action: asked[0].action.unwrap() }, &as_capture).await.unwrap();
+        assert_eq!(waiting().await, left);
+    }
+    let released = reader.event(&id("evt_1#0909090909090909")).await.unwrap();
+    assert_eq!(released.events[0].event.status, "booked");
     database.close().await;
 }
 
