@@ -638,9 +638,13 @@ GRANT SELECT (action_id, status, reason, event_row) ON countersign.operator_effe
 GRANT INSERT (
   instance, window_number, closed_at, confirmed, final, sequences, sources, event_ids, restated
 ) ON countersign.control_total TO countersign_processor;
-GRANT SELECT (instance, window_number) ON countersign.control_total TO countersign_processor;
+-- All that is told: what comes again has to be the same.
+GRANT SELECT (
+  instance, window_number, closed_at, confirmed, final, sequences, sources, event_ids, restated
+) ON countersign.control_total TO countersign_processor;
 GRANT INSERT (instance, window_number, source, reason, minute, count) ON countersign.refusal_count TO countersign_processor;
-GRANT SELECT (instance, window_number, source, reason, minute) ON countersign.refusal_count TO countersign_processor;
+GRANT SELECT (instance, window_number, source, reason, minute, count)
+  ON countersign.refusal_count TO countersign_processor;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA countersign TO countersign_auditor, countersign_operator;
 GRANT INSERT (kind, event_row, delivery_row, reason) ON countersign.operator_action TO countersign_operator;

@@ -17,13 +17,22 @@ use crate::{rows, standing, write};
 use target::{Case, Subject};
 
 const ACTION: &str = "-- action
-SELECT kind, event_row, delivery_row FROM countersign.operator_action WHERE id = $1";
+SELECT event_row, delivery_row FROM countersign.operator_action WHERE id = $1";
 
 const EFFECT: &str = "-- effect
 SELECT status, reason, event_row FROM countersign.operator_effect WHERE action_id = $1";
 
-const INSERT_EFFECT: &str = "-- insert_effect
-INSERT INTO countersign.operator_effect (action_id, status, reason, event_row) VALUES ($1, $2, $3, $4)
+// The last one is what the operators want now.
+const PENDING: &str = "-- pending
+SELECT id, kind
+FROM countersign.operator_action AS action
+WHERE (event_row = $1 OR delivery_row = $2)
+  AND NOT EXISTS (SELECT FROM countersign.operator_effect AS effect WHERE effect.action_id = action.id)
+ORDER BY id";
+
+const INSERT_EFFECTS: &str = "-- insert_effects
+INSERT INTO countersign.operator_effect (action_id, status, reason, event_row)
+SELECT action_id, $2, $3, $4 FROM unnest($1::BIGINT[]) AS pending (action_id)
 ON CONFLICT (action_id) DO NOTHING";
 
 /// An action to be carried out.
@@ -43,6 +52,9 @@ struct Effect {
 }
 
 /// One transaction. `None` when another writer was faster, `Some(None)` when there is no such action.
+///
+/// Of all that wait for the same target the last one is carried out, and its effect is that of all: who dismisses what
+/// somebody's release still waits for must not lose to it, and the other way round.
 pub(crate) async fn attempt(
     client: &mut Object,
     errand: &Errand<'_>,
@@ -51,7 +63,6 @@ pub(crate) async fn attempt(
     let Some(action) = row(&transaction, ACTION, &[&errand.id.0]).await? else {
         return Ok(Some(None));
     };
-    let kind = rows::word(&action, "kind", ActionKind::parse)?;
     let targets = (rows::column(&action, "event_row")?, rows::column(&action, "delivery_row")?);
     target::lock(&transaction, targets).await?;
     if let Some(effect) = row(&transaction, EFFECT, &[&errand.id.0]).await? {
@@ -62,6 +73,12 @@ pub(crate) async fn attempt(
         };
         return acted(&transaction, &effect).await.map(|acted| Some(Some(acted)));
     }
+    let pending = transaction.query(PENDING, &[&targets.0, &targets.1]).await;
+    let pending = pending.map_err(|error| of_driver(&error))?;
+    let Some(last) = pending.last() else { return Ok(None) };
+    let id = ActionId(rows::column(last, "id")?);
+    let kind = rows::word(last, "kind", ActionKind::parse)?;
+    let errand = &Errand { id, ..*errand };
     let effect = match target::read(&transaction, targets).await? {
         Subject::Decided { status, reason } => Some(Effect { status, reason, event_row: None }),
         Subject::Evidence { reason, case } => match (kind, case) {
@@ -81,9 +98,10 @@ pub(crate) async fn attempt(
     };
     let Some(effect) = effect else { return Ok(None) };
     let (status, reason) = (effect.status.as_str(), effect.reason.map(Reason::as_str));
-    let columns: [&(dyn ToSql + Sync); 4] = [&errand.id.0, &status, &reason, &effect.event_row];
-    let inserted = transaction.execute(INSERT_EFFECT, &columns).await.map_err(|error| of_driver(&error))?;
-    if inserted == 0 {
+    let settled = pending.iter().map(|row| rows::column(row, "id")).collect::<Result<Vec<i64>, _>>()?;
+    let columns: [&(dyn ToSql + Sync); 4] = [&settled, &status, &reason, &effect.event_row];
+    let inserted = transaction.execute(INSERT_EFFECTS, &columns).await.map_err(|error| of_driver(&error))?;
+    if usize::try_from(inserted) != Ok(settled.len()) {
         return Ok(None);
     }
     let acted = acted(&transaction, &effect).await?;

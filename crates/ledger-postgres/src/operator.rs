@@ -130,12 +130,16 @@ LEFT JOIN countersign.event_standing AS standing ON standing.event_row = effect.
 WHERE action.delivery_row = ANY ($1::BIGINT[]) AND (effect.status <> 'parked' OR effect.event_row IS NOT NULL)
 ORDER BY action.id";
 
+// The last one of each target is the one that will be carried out: one before it of the same kind is none to wait for.
 const PENDING_ACTIONS: &str = "-- pending_actions
 SELECT id, event_row, delivery_row
-FROM countersign.operator_action AS action
-WHERE kind = $1 AND (event_row = ANY ($2::BIGINT[]) OR delivery_row = ANY ($3::BIGINT[]))
-  AND NOT EXISTS (SELECT FROM countersign.operator_effect AS effect WHERE effect.action_id = action.id)
-ORDER BY id DESC";
+FROM (
+  SELECT DISTINCT ON (event_row, delivery_row) id, kind, event_row, delivery_row
+  FROM countersign.operator_action AS action
+  WHERE (event_row = ANY ($2::BIGINT[]) OR delivery_row = ANY ($3::BIGINT[]))
+    AND NOT EXISTS (SELECT FROM countersign.operator_effect AS effect WHERE effect.action_id = action.id)
+  ORDER BY event_row, delivery_row, id DESC) AS last
+WHERE kind = $1";
 
 const INSERT_ACTIONS: &str = "-- insert_actions
 INSERT INTO countersign.operator_action (kind, event_row, delivery_row, reason)

@@ -17,12 +17,28 @@ INSERT INTO countersign.control_total (
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (instance, window_number) DO NOTHING";
 
+// The same total, if both tell of it by themselves; else only what the later one repeats can be compared.
+const IS_RECORDED: &str = "-- is_recorded
+SELECT
+  confirmed = $4 AND sequences = $6 AND sources = $7 AND event_ids = $8
+    AND (restated OR $9 OR (closed_at = $3 AND final = $5)) AS same
+FROM countersign.control_total
+WHERE instance = $1 AND window_number = $2";
+
 const INSERT_REFUSALS: &str = "-- insert_refusals
 INSERT INTO countersign.refusal_count (instance, window_number, source, reason, minute, count)
 SELECT $1, $2, * FROM unnest($3::TEXT[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::BIGINT[])
 ON CONFLICT (instance, window_number, source, reason, minute) DO NOTHING";
 
-/// Inserts a total; and after it, from what it repeats, the one before, should that have been lost.
+const ARE_COUNTED: &str = "-- are_counted
+SELECT count(*) = cardinality($3) AS same
+FROM unnest($3::TEXT[], $4::TEXT[], $5::TIMESTAMPTZ[], $6::BIGINT[]) AS told (source, reason, minute, count)
+JOIN countersign.refusal_count AS counted
+  ON counted.instance = $1 AND counted.window_number = $2 AND counted.source = told.source
+    AND counted.reason = told.reason AND counted.minute = told.minute AND counted.count = told.count";
+
+/// Inserts a total; and after it, from what it repeats, the one before, should that have been lost. Of a total that says
+/// something else than is recorded of its windows nothing is recorded: it is refused.
 pub(crate) async fn count(client: &mut Object, total: &ControlTotal) -> Result<(), BooksError> {
     let transaction = begin(client).await?;
     let own = Row { total, listed: &total.listed, restated: false };
@@ -66,7 +82,8 @@ async fn insert(transaction: &Transaction<'_>, row: &Row<'_>) -> Result<(), Book
         &ids,
         &restated,
     ];
-    execute(transaction, INSERT_TOTAL, &columns).await
+    let inserted = execute(transaction, INSERT_TOTAL, &columns).await?;
+    if inserted == 0 { same(transaction, IS_RECORDED, &columns).await } else { Ok(()) }
 }
 
 async fn insert_refusals(transaction: &Transaction<'_>, total: &ControlTotal) -> Result<(), BooksError> {
@@ -81,7 +98,26 @@ async fn insert_refusals(transaction: &Transaction<'_>, total: &ControlTotal) ->
     let counts = refusals.iter().map(|one| number(one.count)).collect::<Result<Vec<i64>, _>>()?;
     let (instance, window) = (total.instance.to_string(), number(total.window)?);
     let columns: [&(dyn ToSql + Sync); 6] = [&instance, &window, &sources, &reasons, &minutes, &counts];
-    execute(transaction, INSERT_REFUSALS, &columns).await
+    let inserted = execute(transaction, INSERT_REFUSALS, &columns).await?;
+    if usize::try_from(inserted) == Ok(refusals.len()) {
+        return Ok(());
+    }
+    same(transaction, ARE_COUNTED, &columns).await
+}
+
+/// Whether what stands under these names is what is told: else somebody else has taken the window.
+async fn same(
+    transaction: &Transaction<'_>,
+    statement: &'static str,
+    columns: &[&(dyn ToSql + Sync)],
+) -> Result<(), BooksError> {
+    let prepared = transaction.prepare_cached(statement).await.map_err(|error| of_driver(&error))?;
+    let row = transaction.query_one(&prepared, columns).await.map_err(|error| of_driver(&error))?;
+    if rows::column(&row, "same")? {
+        Ok(())
+    } else {
+        Err(BooksError::Refused("another control total has its window".to_owned()))
+    }
 }
 
 /// A number as a column holds it.
@@ -93,7 +129,7 @@ async fn execute(
     transaction: &Transaction<'_>,
     statement: &'static str,
     columns: &[&(dyn ToSql + Sync)],
-) -> Result<(), BooksError> {
+) -> Result<u64, BooksError> {
     let prepared = transaction.prepare_cached(statement).await.map_err(|error| of_driver(&error))?;
-    transaction.execute(&prepared, columns).await.map_err(|error| of_driver(&error)).map(drop)
+    transaction.execute(&prepared, columns).await.map_err(|error| of_driver(&error))
 }

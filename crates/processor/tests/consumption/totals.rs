@@ -82,3 +82,17 @@ fn a_total_that_the_books_refuse_is_parked_and_holds_nobody_up() {
         assert_eq!(world.metric("messages_parked_total{reason=\"refused-by-books\"}"), 1);
     });
 }
+
+#[test]
+fn another_total_under_a_taken_window_is_kept_as_evidence() {
+    in_worlds(async |world| {
+        let other = total(1, &[2]);
+        world.send_total(&total(1, &[1]));
+        world.send_total(&other);
+        world.consume().await;
+        assert_eq!(world.books.totals()[&(INSTANCE, 1)].listed, total(1, &[1]).listed);
+        let parked: Vec<_> = world.books.deliveries().into_values().collect();
+        assert_eq!((parked.len(), parked[0].reason), (1, Some(Reason::RefusedByBooks)));
+        assert_eq!(parked[0].delivery.message, BusMessage::Control(other).encode());
+    });
+}

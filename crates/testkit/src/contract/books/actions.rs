@@ -21,6 +21,7 @@ pub(super) async fn all(books: &dyn Books, desk: &dyn Desk) {
     a_dismissed_event_is_never_booked(books, desk).await;
     what_is_final_is_only_told(books, desk).await;
     of_many_who_act_at_once_one_does(books, desk).await;
+    of_a_release_and_a_dismissal_that_wait_the_later_one_counts(books, desk).await;
 }
 
 pub(super) async fn act(books: &dyn Books, action: ActionId, assess: &Assess) -> Acted {
@@ -199,4 +200,38 @@ async fn of_many_who_act_at_once_one_does(books: &dyn Books, desk: &dyn Desk) {
         [Settlement::TookOver, Settlement::Hit].map(|by| booked(by, &["ch_act_many"])).contains(&recorded),
         "{recorded:?}"
     );
+}
+
+async fn of_a_release_and_a_dismissal_that_wait_the_later_one_counts(books: &dyn Books, desk: &dyn Desk) {
+    let (release, dismiss) = (ActionKind::Release, ActionKind::Dismiss);
+    for (sequence, kinds) in
+        (1..).zip([&[release, dismiss][..], &[dismiss, release], &[release, dismiss, release]])
+    {
+        // Whichever request comes first.
+        for turned in [false, true] {
+            let id = format!("evt_act_later_{sequence}_{turned}");
+            let delivery = delivery(if turned { 49 } else { 48 }, sequence);
+            one(books, keeping(delivery, &id, Reason::UnknownMoney)).await;
+            let mut actions = Vec::new();
+            for kind in kinds {
+                actions.push(desk.ask(*kind, Target::Event(event_key(&id))).await);
+            }
+            if turned {
+                actions.reverse();
+            }
+            let event = event(&id, "price.created", 1);
+            // A release that leaves it parked stands for the dismissal before it all the same.
+            let (assess, done) = match kinds {
+                [.., ActionKind::Dismiss] => (None, acted(event, Status::Dismissed, &[])),
+                _ => (Some(as_kept(Reason::ThinEvent)), still(event, Reason::ThinEvent)),
+            };
+            for action in actions {
+                let answer = match &assess {
+                    Some(assess) => act(books, action, assess).await,
+                    None => act(books, action, &unasked).await,
+                };
+                assert_eq!(answer, done, "{id}");
+            }
+        }
+    }
 }

@@ -12,6 +12,7 @@ pub(super) async fn all(books: &dyn Books, desk: &dyn Desk) {
     a_total_is_recorded_once_with_its_refusals(books, desk).await;
     a_lost_total_is_told_by_the_next(books, desk).await;
     a_total_that_comes_late_changes_nothing(books, desk).await;
+    another_total_under_a_taken_window_is_refused_and_changes_nothing(books, desk).await;
     numbers_that_no_column_holds_are_refused(books).await;
 }
 
@@ -99,6 +100,34 @@ async fn a_total_that_comes_late_changes_nothing(books: &dyn Books, desk: &dyn D
     assert_eq!(before.values().map(|kept| kept.restated).collect::<Vec<_>>(), [true, false]);
     books.count(&total(82, 1)).await.unwrap();
     assert_eq!(desk.totals(instance(82)).await, before);
+}
+
+async fn another_total_under_a_taken_window_is_refused_and_changes_nothing(
+    books: &dyn Books,
+    desk: &dyn Desk,
+) {
+    let counted = vec![refusals("event-too-old", 2)];
+    let taken = ControlTotal { refusals: counted, ..total(84, 2) };
+    books.count(&taken).await.unwrap();
+    let before = (desk.totals(instance(84)).await, desk.refusals(instance(84)).await);
+    let of_another = total(85, 2);
+    for other in [
+        ControlTotal { listed: vec![listed(3)], confirmed: 3, ..taken.clone() },
+        ControlTotal { confirmed: 5, ..taken.clone() },
+        ControlTotal { last: true, ..taken.clone() },
+        ControlTotal { closed_at: taken.closed_at.plus_ms(1), ..taken.clone() },
+        ControlTotal { previous: vec![listed(9)], ..taken.clone() },
+        ControlTotal { refusals: vec![refusals("event-too-old", 3)], ..taken.clone() },
+        // Of the window before, which is known from its successor alone.
+        ControlTotal { listed: vec![listed(9)], ..total(84, 1) },
+        // The next one repeats another listing.
+        ControlTotal { previous: of_another.previous, ..total(84, 3) },
+    ] {
+        assert!(matches!(books.count(&other).await, Err(BooksError::Refused(_))), "{other:?}");
+        assert_eq!((desk.totals(instance(84)).await, desk.refusals(instance(84)).await), before);
+    }
+    books.count(&taken).await.unwrap();
+    books.count(&total(84, 3)).await.unwrap();
 }
 
 async fn numbers_that_no_column_holds_are_refused(books: &dyn Books) {

@@ -1,13 +1,13 @@
 //! What changes the books beside messages: control totals, and operators' actions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{ActionId, ActionKind, EventKey, Outcome, Reason, Status};
 use ports::{Acted, Assess, BooksError, Decision, EventRecord};
 use wire::{BusMessage, ControlTotal, Event, Evidence, InstanceId, Sequence};
 
-use super::kept::{Effect, EventKept, StatusKept, Target, TotalKept};
-use super::pages::{Pages, Rules, storable};
+use super::kept::{ActionKept, Effect, EventKept, StatusKept, Target, TotalKept};
+use super::pages::{Pages, RefusalKey, Rules, storable};
 
 impl Pages {
     pub(super) fn count(&mut self, total: &ControlTotal) -> Result<(), BooksError> {
@@ -16,42 +16,68 @@ impl Pages {
         if *window == 0 || counts.into_iter().any(|count| i64::try_from(count).is_err()) {
             return Err(BooksError::Refused("a number that no column holds".to_owned()));
         }
-        self.totals.entry((*instance, *window)).or_insert_with(|| TotalKept {
-            closed_at: *closed_at,
-            confirmed: *confirmed,
-            last: *last,
-            listed: listed.clone(),
-            restated: false,
-        });
+        let mut told = BTreeMap::from([(
+            (*instance, *window),
+            TotalKept {
+                closed_at: *closed_at,
+                confirmed: *confirmed,
+                last: *last,
+                listed: listed.clone(),
+                restated: false,
+            },
+        )]);
         if *window > 1 {
             let here = u64::try_from(listed.len()).unwrap_or(u64::MAX);
-            self.totals.entry((*instance, *window - 1)).or_insert_with(|| TotalKept {
+            let before = TotalKept {
                 closed_at: *closed_at,
                 confirmed: confirmed.saturating_sub(here),
                 last: false,
                 listed: previous.clone(),
                 restated: true,
-            });
+            };
+            told.insert((*instance, *window - 1), before);
         }
-        for one in refusals.iter().collect::<BTreeSet<_>>() {
-            let key = (*instance, *window, one.source.clone(), one.reason.clone(), one.minute);
-            self.refusals.entry(key).or_insert(one.count);
+        let contradicts = |(key, told): (&(InstanceId, u64), &TotalKept)| {
+            self.totals.get(key).is_some_and(|kept| {
+                let once_more = kept.restated || told.restated;
+                let itself = (kept.closed_at, kept.last) == (told.closed_at, told.last);
+                (kept.confirmed, &kept.listed) != (told.confirmed, &told.listed) || !(once_more || itself)
+            })
+        };
+        let counts: BTreeSet<(RefusalKey, u64)> = refusals
+            .iter()
+            .map(|one| ((*instance, *window, one.source.clone(), one.reason.clone(), one.minute), one.count))
+            .collect();
+        let refusals: BTreeMap<RefusalKey, u64> = counts.iter().cloned().collect();
+        let others = refusals.len() != counts.len()
+            || counts.iter().any(|(key, count)| self.refusals.get(key).is_some_and(|kept| kept != count));
+        if told.iter().any(contradicts) || others {
+            return Err(BooksError::Refused("another control total has its window".to_owned()));
         }
+        for (key, told) in told {
+            self.totals.entry(key).or_insert(told);
+        }
+        self.refusals.extend(refusals);
         Ok(())
     }
 
     pub(super) fn act(&mut self, id: ActionId, assess: &Assess, rules: &Rules) -> Option<Acted> {
         let action = self.actions.get(&id)?.clone();
         let effect = action.effect.unwrap_or_else(|| {
-            let by = By { id, kind: action.kind, assess, rules };
-            match &action.target {
+            // Of all that wait for the same target the last one is carried out, and its effect is that of all.
+            let pending = |other: &ActionKept| other.effect.is_none() && other.target == action.target;
+            let last = self.actions.iter().rfind(|(_, other)| pending(other));
+            let (id, kind) = last.map_or((id, action.kind), |(id, last)| (*id, last.kind));
+            let by = By { id, kind, assess, rules };
+            let effect = match &action.target {
                 Target::Event(key) => self.act_on_event(key, &by),
                 Target::Delivery(instance, sequence) => self.act_on_delivery((*instance, *sequence), &by),
+            };
+            for other in self.actions.values_mut().filter(|other| pending(other)) {
+                other.effect = Some(effect.clone());
             }
+            effect
         });
-        if let Some(action) = self.actions.get_mut(&id) {
-            action.effect = Some(effect.clone());
-        }
         let event = effect.event.as_ref().and_then(|key| self.events.get(key));
         let (status, reason) = event.map_or((effect.status, effect.reason), EventKept::standing);
         Some(Acted {
