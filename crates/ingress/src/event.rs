@@ -7,7 +7,7 @@ use std::sync::{MutexGuard, PoisonError};
 use data_encoding::HEXLOWER;
 use ledger::{EventId, EventKey, UnixMillis, content_digest};
 use ports::{Age, Ask, Claim, CrashPoint, Held, NotConfirmed, OwnerToken, Promotion, ReplayUnavailable};
-use provider::Provider;
+use provider::{Provider, Unreadable};
 use wire::{AcceptedEvent, Event, Evidence, Listed, Origin, RefusedDelivery, ReplayCheck, Sequence};
 
 use crate::answer::Outcome;
@@ -47,6 +47,15 @@ impl Passage {
     }
 }
 
+/// When the books were told of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Just now: the first time for this process.
+    Now,
+    /// Before.
+    Before,
+}
+
 impl Gate {
     /// What becomes of one event.
     pub(crate) async fn admit(&self, source: &SourceGate, event: Event, received_at: UnixMillis) -> Outcome {
@@ -80,6 +89,10 @@ impl Gate {
                 ReplayPolicy::Closed => {
                     self.turn_away(source, event, *received_at);
                     return Answer::Refused(Problem::ReplayStateUnavailable);
+                }
+                ReplayPolicy::Open if self.confirmed().holds(&identity(event), self.handle.monotonic()) => {
+                    self.metrics.replayed(None);
+                    return Answer::Replayed(event_id, None);
                 }
                 ReplayPolicy::Open => self.without_cache(source, &unavailable),
             },
@@ -115,6 +128,11 @@ impl Gate {
 
     fn came_in_time(&self) -> MutexGuard<'_, Remembered<EventKey>> {
         self.came_in_time.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this very process has had confirmed.
+    fn confirmed(&self) -> MutexGuard<'_, Remembered<[u8; 32]>> {
+        self.confirmed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The id belongs to another content. This content has a claim of its own, under a key of its own.
@@ -154,7 +172,9 @@ impl Gate {
         let sent = AcceptedEvent { origin, event: event.clone() };
         let published = self.publish(message::accepted(sent, self.handle.now()), listed).await;
         CrashPoint::IngressConfirmed.pass();
-        if published.is_err() {
+        if published.is_ok() {
+            self.confirmed().note(identity(&event), self.handle.monotonic());
+        } else {
             // The claim would remember it too, if the cache lives that long.
             self.turn_away(source, &event, received_at);
         }
@@ -185,17 +205,27 @@ impl Gate {
             let to = if told.is_ok() { Promotion::Parked } else { Promotion::Released };
             self.promote(key, held, to).await;
         }
-        told.map_or_else(Answer::Refused, |()| source.refusal(objection, event_id))
+        told.map_or_else(Answer::Refused, |_| source.refusal(objection, event_id))
     }
 
     /// Refuses a body that is no event, once what may be kept of it is durable.
-    pub(crate) async fn no_event(&self, source: &SourceGate, body: &[u8], received_at: UnixMillis) -> Answer {
+    pub(crate) async fn no_event(
+        &self,
+        source: &SourceGate,
+        body: &[u8],
+        unreadable: Unreadable,
+        received_at: UnixMillis,
+    ) -> Answer {
         let sha256 = content_digest(body);
         let evidence = Evidence::Body { sha256, length: u64::try_from(body.len()).unwrap_or(u64::MAX) };
         // There is no id to ask the cache for; what it would have said is not missing.
         let origin = (received_at, ReplayCheck::Claimed);
         let told = self.tell(source, Objection::NoEvent, evidence, origin).await;
-        told.map_or_else(Answer::Refused, |()| source.refusal(Objection::NoEvent, id_of_body(&sha256)))
+        if told == Ok(Told::Now) {
+            let (source, bytes) = (&source.source, body.len());
+            tracing::warn!(%source, bytes, %unreadable, "An authentic delivery is no event");
+        }
+        told.map_or_else(Answer::Refused, |_| source.refusal(Objection::NoEvent, id_of_body(&sha256)))
     }
 
     /// Tells the books what is refused, unless this process has done so: `Ok` when they have it for certain.
@@ -205,7 +235,7 @@ impl Gate {
         objection: Objection,
         evidence: Evidence,
         (received_at, check): (UnixMillis, ReplayCheck),
-    ) -> Result<(), Problem> {
+    ) -> Result<Told, Problem> {
         let (subject, event_id) = match &evidence {
             Evidence::Event(event) => (Subject::Event(event.key_of_content()), event.key.event_id.clone()),
             Evidence::Body { sha256, .. } => {
@@ -217,7 +247,7 @@ impl Gate {
             Turn::First(telling) => telling,
             Turn::Told => {
                 self.totals.refused(&source.source, objection.problem());
-                return Ok(());
+                return Ok(Told::Before);
             }
             Turn::Another => return Err(Problem::NotDurable),
         };
@@ -231,7 +261,7 @@ impl Gate {
         telling.confirmed(self.handle.monotonic().saturating_add(horizon));
         self.metrics.rejected(&source.source, objection.problem());
         warn(objection, &said, received_at);
-        Ok(())
+        Ok(Told::Now)
     }
 
     /// Publishes what is numbered. Only what was confirmed is listed.
@@ -268,6 +298,12 @@ impl Gate {
 
 fn listed(source: &SourceGate, origin: &Origin, event_id: EventId) -> Listed {
     Listed { sequence: origin.sequence, source: source.source.clone(), event_id }
+}
+
+/// What makes two deliveries the same to a process that asks nobody: the event and its content.
+fn identity(event: &Event) -> [u8; 32] {
+    let Event { key, fingerprint, .. } = event;
+    content_digest(&[key.to_string().as_bytes(), &[0, fingerprint.version], &fingerprint.digest].concat())
 }
 
 /// What a body that is no event is listed as.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use ledger::{EventKey, Source, UnixMillis};
 use ports::{Bus, Handle, Replay};
+use provider::Unreadable;
 use signature::{Refused, Request, Verified, verify};
 use tracing::{Instrument as _, Span};
 use wire::{Event, InstanceId};
@@ -23,6 +24,9 @@ use crate::{Answer, Entry, Metrics, Problem, Response, SourceGate, Totals};
 
 /// How long, and how many, events are remembered that came in time and were turned away without a claim.
 const TURNED_AWAY: (Duration, usize) = (Duration::from_hours(72), 10_000);
+
+/// How long, and how many, events are remembered that were confirmed: as long as the cache holds an accepted one.
+const CONFIRMED: (Duration, usize) = (Duration::from_mins(10), 100_000);
 
 /// What to do when the cache does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +87,9 @@ pub struct Gate {
     pub(crate) totals: Totals,
     /// What was turned away without a claim, by the keys of the contents. What has one is remembered there, for every process.
     pub(crate) came_in_time: Mutex<Remembered<EventKey>>,
+    /// What this process has had confirmed, by digests of key and content. It is asked where the cache does not answer: without
+    /// it one captured request, sent over and over, would be a message and a row each time.
+    pub(crate) confirmed: Mutex<Remembered<[u8; 32]>>,
     in_flight: Arc<tokio::sync::Semaphore>,
     strangers: Strangers,
 }
@@ -104,7 +111,7 @@ enum Content {
     /// Events, at least one, and what the provider is to read in the response.
     Events(Vec<Event>, Option<Bytes>),
     /// No event.
-    Unreadable,
+    None(Unreadable),
 }
 
 impl Gate {
@@ -131,6 +138,7 @@ impl Gate {
             notices: Notices::default(),
             totals,
             came_in_time: Mutex::new(Remembered::new(TURNED_AWAY.0, TURNED_AWAY.1)),
+            confirmed: Mutex::new(Remembered::new(CONFIRMED.0, CONFIRMED.1)),
         })
     }
 
@@ -213,7 +221,9 @@ impl Gate {
                     let admissions = events.into_iter().map(|event| gate.admit(&sender, event, received_at));
                     Response { answer: combine(join_all(admissions).await), reply }
                 }
-                Content::Unreadable => gate.no_event(&sender, &body, received_at).await.into(),
+                Content::None(unreadable) => {
+                    gate.no_event(&sender, &body, unreadable, received_at).await.into()
+                }
             };
             drop(place);
             response
@@ -241,7 +251,7 @@ impl Gate {
                 // Genuine, and empty.
                 Err(Refused::PayloadInvalid) => {
                     self.strangers.verified(&arrival.entry);
-                    return Ok(Content::Unreadable);
+                    return Ok(Content::None(Unreadable::Json));
                 }
                 Err(refused) => {
                     self.strangers.failed(&arrival.entry);
@@ -261,11 +271,7 @@ impl Gate {
                 }
                 Content::Events(events, source.reply(verified))
             }
-            Err(unreadable) => {
-                let bytes = verified.body().len();
-                tracing::warn!(source = %source.source, bytes, %unreadable, "An authentic delivery is no event");
-                Content::Unreadable
-            }
+            Err(unreadable) => Content::None(unreadable),
         }
     }
 }

@@ -42,7 +42,7 @@ pub(crate) fn acted(request: Request, acted: Option<&Acted>) {
     let action_id = request.action.0;
     let Some(Acted { event, status, reason, .. }) = acted else {
         // Whoever can publish to the bus may ask; only the books can say what an operator wants.
-        tracing::error!(action_id, "Asked for an action that no operator has put down: nothing is done");
+        tracing::warn!(action_id, "Asked for an action that no operator has put down: nothing is done");
         return;
     };
     let event_id = event.as_ref().map(|event| event.key.event_id.as_str());

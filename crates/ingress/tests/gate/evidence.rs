@@ -10,7 +10,8 @@ use testkit::memory::replay::ReplayFault;
 use testkit::stripe;
 use wire::{Evidence, ReplayCheck};
 
-use crate::{World, in_worlds};
+use crate::lines::logged;
+use crate::{World, in_some_worlds, in_worlds};
 
 const REUSED: Answer = Answer::Refused(Problem::EventIdReused);
 const INVALID: Answer = Answer::Refused(Problem::PayloadInvalid);
@@ -117,6 +118,19 @@ fn a_body_that_is_no_event_is_told_to_the_books_by_its_digest_and_never_again() 
         }
         assert_eq!(world.counters(), ["0"; 6]);
     });
+}
+
+#[test]
+fn a_body_that_is_no_event_is_logged_once() {
+    let lines = logged(|| {
+        in_some_worlds(1, ReplayPolicy::Open, async |world| {
+            for body in ["", "", "{}", "{}", "{}"] {
+                assert_eq!(world.post(body).await, INVALID, "{body}");
+            }
+        });
+    });
+    let warned = lines.iter().filter(|line| line.contains("An authentic delivery is no event"));
+    assert_eq!(warned.collect::<Vec<_>>().len(), 2, "{lines:?}");
 }
 
 #[test]

@@ -394,6 +394,52 @@ fn a_failing_cache_lets_the_event_through() {
 }
 
 #[test]
+fn without_the_cache_one_request_sent_over_and_over_is_published_once_and_logged_no_more() {
+    let lines = lines::logged(|| {
+        in_some_worlds(1, ReplayPolicy::Open, async |world| {
+            let body = world.body("evt_1");
+            // Confirmed while the cache still answered, and while it does not.
+            assert!(matches!(world.post(&body).await, Answer::Accepted(_)));
+            world.replay.set_down(true);
+            let down = world.body("evt_2");
+            assert!(matches!(world.post(&down).await, Answer::Accepted(_)));
+            for body in [&body, &down].into_iter().cycle().take(200) {
+                assert!(matches!(world.post(body).await, Answer::Replayed(_, None)));
+            }
+            assert_eq!(world.published(), 2);
+            assert_eq!(world.counters(), ["200", "0", "0", "0", "0", "0"]);
+            assert_eq!(world.metric("replay_bypassed_total{source=\"stripe\"}"), "1");
+            // Another content is another event, and 600 s are all that the cache would have remembered.
+            let created = world.handle.now().seconds();
+            let other = stripe::event("evt_1", "charge.succeeded", created, &stripe::charge("ch_1", 999));
+            assert!(matches!(world.post(&other).await, Answer::Accepted(_)));
+            world.handle.sleep(Duration::from_mins(10)).await;
+            assert_eq!(world.post(&body).await, Answer::Refused(Problem::EventTooOld));
+        });
+    });
+    let said = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    assert_eq!(
+        (said("Processing Stripe webhook event"), said("without the replay check")),
+        (3, 3),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn what_was_not_confirmed_is_no_replay_without_the_cache() {
+    for fault in [BusFault::Refused, BusFault::ConfirmLost] {
+        in_worlds(ReplayPolicy::Open, async |world| {
+            world.replay.set_down(true);
+            world.bus.inject([fault]);
+            let body = world.body("evt_1");
+            assert_eq!(world.post(&body).await, Answer::Refused(Problem::NotDurable), "{fault:?}");
+            assert!(matches!(world.post(&body).await, Answer::Accepted(_)), "{fault:?}");
+            assert!(matches!(world.post(&body).await, Answer::Replayed(_, None)), "{fault:?}");
+        });
+    }
+}
+
+#[test]
 fn without_the_cache_events_are_refused_where_that_was_chosen() {
     in_worlds(ReplayPolicy::Closed, async |world| {
         world.replay.set_down(true);
