@@ -1,7 +1,8 @@
 //! `countersign release` and `countersign dismiss`: what is parked, decided by a person.
 //!
 //! The action is put down in the books, the processor is asked to carry it out, and what came of that is waited for. An
-//! action that was put down before and not carried out is asked for again, so that the command can be repeated.
+//! action that was put down before and not carried out is asked for again, so that the command can be repeated. Very many
+//! are asked for in waves: requests stand in the queue that fresh events come through.
 
 use core::time::Duration;
 
@@ -63,9 +64,12 @@ struct Told {
     /// Why; it stays in the books
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     reason: String,
-    /// How long to wait until it is done
+    /// How long to wait until it is done, each 500 of them
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=3600))]
     wait: u32,
+    /// How many are asked for before the processor has acted on those before them
+    #[arg(long, hide = true, default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=500))]
+    wave: u16,
     /// For programs
     #[arg(long)]
     json: bool,
@@ -165,13 +169,9 @@ impl<'a> Desk<'a> {
     async fn act(&self, mut lines: Vec<Line>) -> Result<Answer, Failure> {
         if lines.iter().any(Line::is_parked) {
             let requests = Requests::connect(self.bus.clone(), self.handle.clone()).await?;
-            let asked = self.ask(&requests, &mut lines).await;
+            let asked = self.ask_in_waves(&requests, &mut lines).await;
             requests.close().await;
             asked?;
-            let waited = Duration::from_secs(self.told.wait.into());
-            if let Some(learnt) = self.handle.within(waited, self.learn(&mut lines)).await {
-                learnt?;
-            }
         }
         let answer = Answer::from_bool(!lines.is_empty() && lines.iter().all(Line::is_decided));
         let lines = Lines(self.kind, lines);
@@ -179,8 +179,37 @@ impl<'a> Desk<'a> {
         Ok(answer)
     }
 
+    /// Asks for what stands parked, some at a time, and for more only when those are done.
+    async fn ask_in_waves(&self, requests: &Requests, lines: &mut [Line]) -> anyhow::Result<()> {
+        let mut parked: Vec<&mut Line> = lines.iter_mut().filter(|line| line.is_parked()).collect();
+        let (all, size, wait) = (parked.len(), usize::from(self.told.wave), self.told.wait);
+        let mut asked: usize = 0;
+        for wave in parked.chunks_mut(size) {
+            self.ask(requests, wave).await?;
+            asked = asked.saturating_add(wave.len());
+            let learnt = self.handle.within(Duration::from_secs(wait.into()), self.learn(wave)).await;
+            let rest = all.saturating_sub(asked);
+            match learnt {
+                Some(learnt) => {
+                    learnt?;
+                    if all > size {
+                        complain(&format!("{}: {asked} of {all} asked for and done", self.kind));
+                    }
+                }
+                None if rest > 0 => {
+                    complain(&format!(
+                        "the processor has not done what it was asked within {wait} s: {rest} more were not asked for"
+                    ));
+                    break;
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Puts the actions down and asks the processor for them.
-    async fn ask(&self, requests: &Requests, lines: &mut [Line]) -> anyhow::Result<()> {
+    async fn ask(&self, requests: &Requests, lines: &mut [&mut Line]) -> anyhow::Result<()> {
         let targets: Vec<_> = lines.iter().filter_map(|line| line.target.clone()).collect();
         let asked = self.books.ask(self.kind, &targets, &self.told.reason).await;
         let asked = asked.context("put the actions down")?;
@@ -195,9 +224,9 @@ impl<'a> Desk<'a> {
     }
 
     /// Looks until everything asked for has been done.
-    async fn learn(&self, lines: &mut [Line]) -> anyhow::Result<()> {
+    async fn learn(&self, lines: &mut [&mut Line]) -> anyhow::Result<()> {
         loop {
-            let open: Vec<ActionId> = lines.iter().filter_map(Line::open).collect();
+            let open: Vec<ActionId> = lines.iter().filter_map(|line| line.open()).collect();
             if open.is_empty() {
                 return Ok(());
             }

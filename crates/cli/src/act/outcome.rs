@@ -128,6 +128,7 @@ impl Line {
         let parked = self.is_parked();
         match (self.status, self.action) {
             (None, _) => "unknown to the books".to_owned(),
+            (Some(_), None) if parked => "not asked for yet".to_owned(),
             (Some(status), None) => format!("{status} already{why}"),
             (Some(_), Some(action)) if !self.done => format!("asked for as action {action}, not done yet"),
             (Some(status), Some(_)) if parked => format!("still {status}{why}"),
@@ -218,6 +219,7 @@ mod tests {
             (done(Status::Dismissed, None), ActionKind::Dismiss, "dismissed", true),
             (done(Status::Booked, None), ActionKind::Dismiss, "booked meanwhile", true),
             (line(Status::Booked, None), ActionKind::Release, "booked already", true),
+            (line(Status::Parked, TOO_OLD), ActionKind::Release, "not asked for yet", false),
             (asked(Some(7)), ActionKind::Release, "asked for as action 7, not done yet", false),
             (Line::unknown("evt_x".to_owned()), ActionKind::Release, "unknown to the books", false),
         ] {

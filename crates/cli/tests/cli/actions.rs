@@ -5,11 +5,12 @@ use core::time::Duration;
 use bus_rabbitmq::RabbitMq;
 use ledger::Reason;
 use ledger_postgres::{PostgresBooks, Settings};
-use ports::{Books as _, Bus as _, Queue};
+use ports::{Books as _, Bus as _, Decision, Queue};
 use runtime::TokioExecutor;
-use testkit::contract::books::samples::{accounts, booking, delivery, evidence, keeping};
+use testkit::contract::books::samples::{accounts, booking, decided, delivery, evidence, keeping};
 use testkit::servers::postgres::{Database, Role};
 use testkit::servers::rabbitmq::Vhost;
+use wire::BusMessage;
 
 use crate::command::Configured;
 
@@ -122,6 +123,73 @@ async fn without_the_bus_nothing_is_put_down() {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
     assert!(ended.stderr.contains("RabbitMQ at 127.0.0.1:1"), "{}", ended.stderr);
     assert_eq!(desk.count("operator_action").await, 0);
+    desk.database.close().await;
+}
+
+impl Desk {
+    /// With so many more events that are parked, and a processor's books.
+    async fn with_parked(events: u64) -> (Self, PostgresBooks) {
+        let desk = Self::set_up().await;
+        let settings = Settings::new(desk.database.url(Role::Processor));
+        let books = PostgresBooks::connect(&settings, TokioExecutor::handle()).await.unwrap();
+        books.ensure_accounts(&accounts()).await.unwrap();
+        let parked = |n| keeping(delivery(2, n), &format!("evt_thin_{n}"), Reason::ThinEvent);
+        books.record(&(1..=events).map(parked).collect::<Vec<_>>()).await.unwrap();
+        (desk, books)
+    }
+}
+
+const RELEASE_THIN: [&str; 9] =
+    ["release", "--refusal", "thin-event", "--since", "1h", "--reason", "known", "--wave", "3"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn very_many_are_released_in_waves_and_each_waits_for_the_one_before() {
+    let (desk, books) = Desk::with_parked(7).await;
+    let handle = TokioExecutor::handle();
+    let acting = async {
+        let (mut acted, mut most) = (0, 0);
+        while acted < 7 {
+            let requests = desk.vhost.take(Queue::Ledger, 9).await;
+            let asked = desk.count("operator_action").await - acted;
+            assert!(asked <= 3, "{asked} are asked for at once");
+            most = most.max(requests.len());
+            for request in &requests {
+                let Ok(BusMessage::Request(request)) = BusMessage::decode(request.body().into()) else {
+                    panic!("{request:?}")
+                };
+                let ignored = |event| decided(event, Decision::Keep(Reason::MovesNoMoney));
+                books.act(request, &ignored).await.unwrap().unwrap();
+                acted += 1;
+            }
+            handle.sleep(Duration::from_millis(10)).await;
+        }
+        most
+    };
+    let (ended, most) = std::thread::scope(|threads| {
+        let run = threads.spawn(|| desk.configured.run(&RELEASE_THIN));
+        let most = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(acting));
+        (run.join().unwrap(), most)
+    });
+    assert_eq!((ended.code, most > 0), (Some(0), true), "{ended:?}");
+    assert_eq!(ended.stdout.matches("released: ignored, moves-no-money").count(), 7, "{}", ended.stdout);
+    let told: Vec<&str> = ended.stderr.lines().collect();
+    assert_eq!(
+        told,
+        [3, 6, 7].map(|done| format!("countersign: release: {done} of 7 asked for and done")),
+        "{}",
+        ended.stderr
+    );
+    desk.database.close().await;
+}
+
+#[tokio::test]
+async fn while_nobody_acts_no_second_wave_is_asked_for() {
+    let (desk, _) = Desk::with_parked(7).await;
+    let ended = desk.configured.run(&[&RELEASE_THIN[..], &["--wait", "0"]].concat());
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("within 0 s: 4 more were not asked for"), "{}", ended.stderr);
+    assert_eq!(ended.stdout.matches("not asked for yet").count(), 4, "{}", ended.stdout);
+    assert_eq!((desk.count("operator_action").await, desk.vhost.depth(Queue::Ledger).await), (3, 3));
     desk.database.close().await;
 }
 
