@@ -9,8 +9,18 @@ use runtime::sections::{self, Source, Tls};
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// Every section that some program reads.
-const SECTIONS: [&str; 9] =
-    ["ingress", "processor", "auditor", "operator", "postgres", "redis", "replay", "rabbitmq", "sources"];
+const SECTIONS: [&str; 10] = [
+    "ingress",
+    "processor",
+    "auditor",
+    "operator",
+    "postgres",
+    "redis",
+    "replay",
+    "rabbitmq",
+    "sources",
+    "telemetry",
+];
 
 /// A database: its URL and what TLS to it takes.
 #[derive(Debug)]
@@ -37,6 +47,52 @@ pub(crate) fn operator() -> Result<Database, Problems> {
     let url = document.section("operator", |s| sections::database_url(s, "database_url"));
     document.finish()?;
     Ok(Database { url, tls })
+}
+
+/// What reading of events takes.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// The database, as an operator.
+    pub(crate) database: Database,
+    /// Where traces are shown, if anywhere.
+    pub(crate) trace_url: Option<TraceUrl>,
+}
+
+/// `[operator] database_url` and `[telemetry] trace_url`.
+pub(crate) fn reading() -> Result<Reading, Problems> {
+    let mut document = only(&["operator", "postgres", "telemetry"])?;
+    let tls = sections::postgres_tls(&mut document);
+    let url = document.section("operator", |s| sections::database_url(s, "database_url"));
+    let trace_url = document.section("telemetry", |s| {
+        let template = s.text("trace_url");
+        let url = template.as_deref().and_then(TraceUrl::parse);
+        if template.is_some() && url.is_none() {
+            s.problem("trace_url", format_args!("an http or https URL with {TRACE_ID} in it is expected"));
+        }
+        s.leave_rest();
+        url
+    });
+    document.finish()?;
+    Ok(Reading { database: Database { url, tls }, trace_url })
+}
+
+/// What stands for a trace's id in the URL.
+const TRACE_ID: &str = "{trace_id}";
+
+/// Where a trace is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TraceUrl(String);
+
+impl TraceUrl {
+    fn parse(template: &str) -> Option<Self> {
+        let is_url = ["https://", "http://"].iter().any(|scheme| template.starts_with(scheme));
+        (is_url && template.contains(TRACE_ID)).then(|| Self(template.to_owned()))
+    }
+
+    /// The link to this one.
+    pub(crate) fn of(&self, trace_id: &str) -> String {
+        self.0.replace(TRACE_ID, trace_id)
+    }
 }
 
 /// What acting takes.

@@ -1,15 +1,18 @@
 //! `countersign event`: one event's whole story.
 
 use core::fmt;
+use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use clap::Args;
 use handle::Handle;
 use ledger::EventId;
 use ledger_postgres::{ActionRow, DeliveryRow, EventStory, Story, TransactionStory};
+use serde::Serialize;
 
+use crate::config::TraceUrl;
 use crate::ending::{Answer, Failure, complain};
-use crate::events::{amount, reader};
+use crate::events::{amount, reader_and_links};
 use crate::output::print_either;
 use crate::table::{Align, Table, decimal, instant, mode};
 
@@ -24,17 +27,40 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments, handle: Handle) -> Result<Answer, Failure> {
-    let story = reader(handle).await?.event(&arguments.id).await.context("read the event")?;
+    let (reader, trace_url) = reader_and_links(handle).await?;
+    let story = reader.event(&arguments.id).await.context("read the event")?;
     let found = !(story.events.is_empty() && story.evidence.is_empty());
-    print_either(arguments.json, &story, &Told(&story))?;
+    let traces = story.events.iter().filter_map(|event| event.event.trace_id.as_deref());
+    let linked = Linked::new(&story, traces, trace_url.as_ref());
+    print_either(arguments.json, &linked, &Told(&story, &linked.trace_urls))?;
     if !found {
         complain(&format!("the books know no event {}", arguments.id));
     }
     Ok(Answer::from_bool(found))
 }
 
-/// A story in words.
-struct Told<'s>(&'s Story);
+/// An answer, and where the traces in it are shown.
+#[derive(Debug, Serialize)]
+pub(crate) struct Linked<'a, T> {
+    #[serde(flatten)]
+    answer: &'a T,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) trace_urls: BTreeMap<&'a str, String>,
+}
+
+impl<'a, T> Linked<'a, T> {
+    pub(crate) fn new(
+        answer: &'a T,
+        traces: impl Iterator<Item = &'a str>,
+        trace_url: Option<&TraceUrl>,
+    ) -> Self {
+        let trace_urls = traces.filter_map(|trace| Some((trace, trace_url?.of(trace)))).collect();
+        Self { answer, trace_urls }
+    }
+}
+
+/// A story in words, and the links of its traces.
+struct Told<'s>(&'s Story, &'s BTreeMap<&'s str, String>);
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,7 +68,7 @@ impl fmt::Display for Told<'_> {
             if index > 0 {
                 writeln!(f)?;
             }
-            tell(event, f)?;
+            tell(event, self.1, f)?;
         }
         if !self.0.evidence.is_empty() {
             let between = if self.0.events.is_empty() { "" } else { "\n" };
@@ -54,7 +80,7 @@ impl fmt::Display for Told<'_> {
     }
 }
 
-fn tell(story: &EventStory, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn tell(story: &EventStory, links: &BTreeMap<&str, String>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let event = &story.event;
     let fact = |f: &mut fmt::Formatter<'_>, name: &str, value: &str| writeln!(f, "  {name:<10}{value}");
     writeln!(f, "Event {}", event.event_id)?;
@@ -71,6 +97,9 @@ fn tell(story: &EventStory, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     fact(f, "occurred", &instant(event.occurred_at))?;
     fact(f, "recorded", &instant(event.recorded_at))?;
     fact(f, "trace", event.trace_id.as_deref().unwrap_or("-"))?;
+    if let Some(link) = event.trace_id.as_deref().and_then(|trace| links.get(trace)) {
+        fact(f, "link", link)?;
+    }
     fact(f, "content", story.payload.as_ref().map_or("not JSON", |payload| payload.get()))?;
     write!(f, "\nDeliveries\n{}", deliveries(&story.deliveries))?;
     if !story.statuses.is_empty() {
@@ -150,13 +179,7 @@ fn tell_actions<'a>(
 }
 
 fn tell_transaction(story: &TransactionStory, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let role = match story.role.as_str() {
-        "first" => "booked for this event",
-        "describer" => "booked before, for another event that describes the same money",
-        "conflict" => "contradicted by this event: the same money, another amount",
-        other => other,
-    };
-    writeln!(f, "\nTransaction {} {}\n  {role}", story.row, story.movement_key)?;
+    writeln!(f, "\nTransaction {} {}\n  {}", story.row, story.movement_key, role(&story.role))?;
     write!(f, "  occurred {}, recorded {}", instant(story.occurred_at), instant(story.recorded_at))?;
     writeln!(f, ", trace {}", story.trace_id.as_deref().unwrap_or("-"))?;
     let mut table = Table::new([
@@ -172,4 +195,14 @@ fn tell_transaction(story: &TransactionStory, f: &mut fmt::Formatter<'_>) -> fmt
         table.row([format!("  {}", entry.account), debit, credit, entry.currency.clone()]);
     }
     write!(f, "{table}")
+}
+
+/// What an event is to a transaction, in words.
+pub(crate) fn role(role: &str) -> &str {
+    match role {
+        "first" => "booked for this event",
+        "describer" => "booked before, for another event that describes the same money",
+        "conflict" => "contradicted by this event: the same money, another amount",
+        other => other,
+    }
 }

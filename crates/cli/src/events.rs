@@ -10,8 +10,9 @@ use ledger_postgres::{EventSummary, Parked, ParkedSum, PostgresReader, Settings}
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
-use crate::config;
+use crate::config::{self, TraceUrl};
 use crate::ending::{Answer, Failure};
+use crate::evidence;
 use crate::output::print_either;
 use crate::table::{Align, Table, decimal, instant, mode};
 
@@ -20,6 +21,9 @@ pub(crate) struct Arguments {
     /// Only events that stand so: booked, ignored, parked or dismissed
     #[arg(long, value_parser = status)]
     status: Option<Status>,
+    /// Messages that made no event and wait for a person, oldest first, with the name that `--delivery` takes
+    #[arg(long, conflicts_with = "status")]
+    evidence: bool,
     /// How many, newest first
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
@@ -45,6 +49,9 @@ struct Listed {
 
 pub(crate) async fn run(arguments: &Arguments, handle: Handle) -> Result<Answer, Failure> {
     let reader = reader(handle).await?;
+    if arguments.evidence {
+        return evidence::run(&reader, arguments.limit, arguments.json).await;
+    }
     let events = reader.events(arguments.status, arguments.limit).await.context("read the events")?;
     let Parked { sums, undecided_evidence } =
         reader.parked_money().await.context("read what stands parked")?;
@@ -55,9 +62,15 @@ pub(crate) async fn run(arguments: &Arguments, handle: Handle) -> Result<Answer,
 
 /// The books for reading, as an operator.
 pub(crate) async fn reader(handle: Handle) -> Result<PostgresReader, Failure> {
-    let config::Database { url, tls } = config::operator()?;
+    Ok(reader_and_links(handle).await?.0)
+}
+
+/// The same, and where traces are shown, if anywhere.
+pub(crate) async fn reader_and_links(handle: Handle) -> Result<(PostgresReader, Option<TraceUrl>), Failure> {
+    let config::Reading { database: config::Database { url, tls }, trace_url } = config::reading()?;
     let settings = Settings { tls, ..Settings::new(url.expose_secret()) };
-    Ok(PostgresReader::connect(&settings, handle).await.context("connect to the books")?)
+    let reader = PostgresReader::connect(&settings, handle).await.context("connect to the books")?;
+    Ok((reader, trace_url))
 }
 
 impl fmt::Display for Listed {
@@ -74,8 +87,8 @@ impl fmt::Display for Listed {
         }
         match self.undecided_evidence {
             0 => Ok(()),
-            1 => writeln!(f, "undecided: 1 message that became no event"),
-            several => writeln!(f, "undecided: {several} messages that became no event"),
+            1 => writeln!(f, "undecided: 1 message that became no event (--evidence)"),
+            several => writeln!(f, "undecided: {several} messages that became no event (--evidence)"),
         }
     }
 }
@@ -127,7 +140,7 @@ mod tests {
 parked: 1250 JPY, 2 events of stripe, test mode
 parked: 5.00 USD, 1 event of stripe, test mode
 parked: no amount shown, 3 events of stripe, test mode
-undecided: 1 message that became no event
+undecided: 1 message that became no event (--evidence)
 ";
         assert!(told.ends_with(expected), "{told}");
     }

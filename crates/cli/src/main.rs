@@ -16,12 +16,15 @@ mod config;
 mod ending;
 mod event;
 mod events;
+mod evidence;
 mod findings;
 mod migrate;
 mod output;
 mod request;
 mod send;
 mod table;
+mod trace;
+mod tree;
 mod verify;
 mod when;
 
@@ -52,6 +55,8 @@ enum Command {
     Events(events::Arguments),
     /// One event's whole story: deliveries, refusals, actions, transactions, entries, trace
     Event(event::Arguments),
+    /// The life of what a webhook brought, as a tree with durations: receipt, batch, transactions, actions, audits
+    Trace(trace::Arguments),
     /// Have what is parked processed again, past every gate; once, however often it is asked for
     Release(act::Release),
     /// Put away what is parked and will never be booked
@@ -84,6 +89,7 @@ fn execute(command: Command) -> Result<Answer, Failure> {
             Command::Balances(arguments) => balances::run(&arguments, handle).await,
             Command::Events(arguments) => events::run(&arguments, handle).await,
             Command::Event(arguments) => event::run(&arguments, handle).await,
+            Command::Trace(arguments) => trace::run(&arguments, handle).await,
             Command::Release(arguments) => act::release(&arguments, handle).await,
             Command::Dismiss(arguments) => act::dismiss(&arguments, handle).await,
             Command::Send(arguments) => send::run(&arguments, &handle).await,

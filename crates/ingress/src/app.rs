@@ -118,3 +118,39 @@ fn readiness(bus: Arc<RabbitMq>, replay: Arc<RedisReplay>, policy: ReplayPolicy)
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use runtime::TokioExecutor;
+    use runtime::config::Document;
+
+    use super::*;
+
+    /// An ingress whose broker and cache are away, and that gives itself a second to drain.
+    fn alone(folder: &Path) -> App {
+        std::fs::write(folder.join("secret"), "0123456789abcdef0123456789abcdef").unwrap();
+        let text = "[ingress]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\ndrain_s = 1\n\
+            [redis]\nurl = \"redis://127.0.0.1:1\"\n[replay]\nsecret = \"file:secret\"\n\
+            [rabbitmq]\nurl = \"amqp://127.0.0.1:1\"\n\
+            [sources.stripe]\nown_account = \"acct_1\"\nsecrets = \"file:secret\"\n";
+        let document = Document::parse(text, folder, std::iter::empty()).unwrap();
+        App::bind(Config::read(document).unwrap(), TokioExecutor::handle()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_ingress_whose_listener_has_failed_ends_although_the_broker_is_away() {
+        let folder = tempfile::tempdir().unwrap();
+        for which in ["serve webhooks", "serve health and metrics"] {
+            let app = alone(folder.path());
+            let listener = if which == "serve webhooks" { &app.public } else { &app.admin };
+            listener.stop().await;
+            // Nobody asks for a stop; its last control total is confirmed by nobody.
+            let ended =
+                TokioExecutor::handle().within(Duration::from_secs(30), app.run(Stop::default())).await;
+            let error = ended.expect("it ends").expect_err("it has failed");
+            assert!(format!("{error:#}").starts_with(which), "{error:#}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 mod act;
 mod books;
 mod error;
+mod life;
 mod operator;
 mod plan;
 mod reads;
@@ -16,8 +17,9 @@ mod totals;
 mod write;
 
 pub use books::PostgresBooks;
+pub use life::{AuditSeen, Batch, Life, Sealed};
 pub use operator::{Asked, Effect, PostgresOperator, Target, TargetRow};
-pub use reads::{Balance, EventSummary, LastAudit, Parked, ParkedSum, PostgresReader};
+pub use reads::{Balance, EventSummary, LastAudit, Parked, ParkedSum, PostgresReader, UndecidedRow};
 pub use schema::{Applied, SCHEMA_VERSION, check_schema, migrate, migrate_as, migration_texts};
 pub use settings::Settings;
 pub use story::{

@@ -4,12 +4,13 @@ use core::fmt;
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
-use ledger::{EventId, Status, UnixMillis};
+use ledger::{EventId, Status, TraceId, UnixMillis};
 use ports::{BooksError, Handle};
 use serde::Serialize;
 use tokio_postgres::Row;
 
 use crate::Settings;
+use crate::life::{self, Life};
 use crate::rows::{self, column};
 use crate::session::{Session, query};
 use crate::story::{self, Story};
@@ -107,6 +108,27 @@ pub struct ParkedSum {
     pub amount_minor: i128,
 }
 
+/// A message that made no event and waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UndecidedRow {
+    /// The ingress process that sent it; of a message without a name, the beginning of its digest.
+    pub instance: String,
+    /// Its number there.
+    pub sequence: u64,
+    /// Why it made none.
+    pub reason: String,
+    /// Who sent it, where that is known.
+    pub source: Option<String>,
+    /// The id of the event that it names, if it names one.
+    pub event_id: Option<String>,
+    /// What the broker says of its way, if it was dead-lettered.
+    pub broker_history: Option<String>,
+    /// Its trace.
+    pub trace_id: Option<String>,
+    /// When the books took it.
+    pub recorded_at: Timestamp,
+}
+
 /// The auditor's last verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LastAudit {
@@ -172,6 +194,15 @@ ORDER BY source, livemode DESC, object_currency";
 const UNDECIDED_EVIDENCE: &str = "-- undecided_evidence
 SELECT count(*) AS count FROM countersign.evidence_undecided";
 
+const UNDECIDED: &str = "-- undecided
+SELECT
+  delivery.instance, delivery.sequence, undecided.reason, undecided.source, undecided.event_id, delivery.broker_history,
+  delivery.trace_id, delivery.recorded_at
+FROM countersign.evidence_undecided AS undecided
+JOIN countersign.delivery ON delivery.id = undecided.delivery_row
+ORDER BY delivery.id
+LIMIT $1";
+
 impl PostgresReader {
     /// Connects, and refuses a database whose schema this version does not know.
     pub async fn connect(settings: &Settings, handle: Handle) -> Result<Self, BooksError> {
@@ -235,7 +266,36 @@ impl PostgresReader {
     /// All that the books hold under an event's id. The id may be that of several events, of different sources, accounts
     /// or modes; nothing at all when it is unknown.
     pub async fn event(&self, id: &EventId) -> Result<Story, BooksError> {
-        self.session.read(async |transaction: &Transaction<'_>| story::read(transaction, id).await).await
+        let ids = [id.to_string()];
+        self.session
+            .read(async |transaction: &Transaction<'_>| story::read(transaction, &ids, &[]).await)
+            .await
+    }
+
+    /// The same, with what the auditor has made of it: when it was seen to be in balance, and when it was sealed.
+    pub async fn life_of_event(&self, id: &EventId) -> Result<Life, BooksError> {
+        let ids = [id.to_string()];
+        self.session
+            .read(async |transaction: &Transaction<'_>| life::read(transaction, &ids, &[]).await)
+            .await
+    }
+
+    /// The lives of all that one trace brought; nothing at all when the trace is unknown. Traces of the last day are found
+    /// at once, older ones by reading every delivery.
+    pub async fn lives_in_trace(&self, trace_id: &TraceId) -> Result<Life, BooksError> {
+        self.session
+            .read(async |transaction: &Transaction<'_>| life::of_trace(transaction, trace_id).await)
+            .await
+    }
+
+    /// Messages that made no event and wait for a person, at most `limit`, oldest first.
+    pub async fn undecided_evidence(&self, limit: u32) -> Result<Vec<UndecidedRow>, BooksError> {
+        self.session
+            .read(async |transaction: &Transaction<'_>| {
+                let found = query(transaction, UNDECIDED, &[&i64::from(limit)]).await?;
+                found.iter().map(undecided).collect()
+            })
+            .await
     }
 }
 
@@ -251,6 +311,19 @@ fn parked_sum(row: &Row) -> Result<ParkedSum, BooksError> {
         currency: column(row, "object_currency")?,
         events: counted(row, "events")?,
         amount_minor: rows::word(row, "amount_minor", |text| text.parse().ok())?,
+    })
+}
+
+fn undecided(row: &Row) -> Result<UndecidedRow, BooksError> {
+    Ok(UndecidedRow {
+        instance: column(row, "instance")?,
+        sequence: column::<i64>(row, "sequence")?.cast_unsigned(),
+        reason: column(row, "reason")?,
+        source: column(row, "source")?,
+        event_id: column(row, "event_id")?,
+        broker_history: column(row, "broker_history")?,
+        trace_id: column(row, "trace_id")?,
+        recorded_at: column(row, "recorded_at")?,
     })
 }
 

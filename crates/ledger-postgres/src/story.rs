@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
-use ledger::EventId;
 use ports::BooksError;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -14,12 +13,12 @@ use crate::reads::{EventSummary, event_summary};
 use crate::rows::column;
 use crate::session::query;
 
-/// All that the books hold under one event id.
+/// All that the books hold under one event id, or some.
 #[derive(Debug, Serialize)]
 pub struct Story {
-    /// The events of that id, the first first.
+    /// The events of these ids, the first first.
     pub events: Vec<EventStory>,
-    /// Messages of that id that belong to no event: undecodable ones, another content under the same id. A refused delivery
+    /// Messages of these ids that belong to no event: undecodable ones, another content under the same id. A refused delivery
     /// of an event is among the event's own.
     pub evidence: Vec<DeliveryRow>,
 }
@@ -30,6 +29,8 @@ pub struct EventStory {
     /// The event.
     #[serde(flatten)]
     pub event: EventSummary,
+    /// The database transaction that took it.
+    pub batch: i64,
     /// Its minimised content; `None` if that is no JSON.
     pub payload: Option<Box<RawValue>>,
     /// Every message that brought it, the first first.
@@ -59,6 +60,8 @@ pub struct StatusRow {
     pub trace_id: Option<String>,
     /// When the books took it.
     pub recorded_at: Timestamp,
+    /// The database transaction that took it.
+    pub batch: i64,
 }
 
 /// What an operator asked for.
@@ -89,6 +92,8 @@ pub struct EffectRow {
     pub event_id: Option<String>,
     /// When.
     pub recorded_at: Timestamp,
+    /// The database transaction that took it.
+    pub batch: i64,
 }
 
 /// A message.
@@ -102,6 +107,8 @@ pub struct DeliveryRow {
     pub outcome: String,
     /// Why, where it was ignored, parked or refused.
     pub reason: Option<String>,
+    /// The id that it names, if it names one.
+    pub event_id: Option<String>,
     /// Whether the cache was asked before it was sent.
     pub replay_checked: bool,
     /// When the ingress received it.
@@ -110,6 +117,8 @@ pub struct DeliveryRow {
     pub recorded_at: Timestamp,
     /// Its trace.
     pub trace_id: Option<String>,
+    /// The database transaction that took it: the number that everything recorded together has.
+    pub batch: i64,
     /// What operators asked for, of a message that is evidence only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<ActionRow>,
@@ -130,6 +139,8 @@ pub struct TransactionStory {
     pub recorded_at: Timestamp,
     /// The trace of the delivery that brought the first event.
     pub trace_id: Option<String>,
+    /// The database transaction in which the event was linked to it.
+    pub batch: i64,
     /// Its legs, in their order.
     pub entries: Vec<EntryRow>,
 }
@@ -145,17 +156,17 @@ pub struct EntryRow {
     pub currency: String,
 }
 
-const EVENTS_OF_ID: &str = "-- events_of_id
+const EVENTS_OF_IDS: &str = "-- events_of_ids
 SELECT id, source, provider_account, livemode, event_id, event_type, object_id, object_amount, object_currency,
   standing.status, standing.reason AS status_reason, standing.since, outcome, event.reason, occurred_at,
-  event.recorded_at, trace_id, payload
+  event.recorded_at, trace_id, payload, event.xid AS batch
 FROM countersign.event
 JOIN countersign.event_standing AS standing ON standing.event_row = event.id
-WHERE event_id = $1
+WHERE event_id = ANY ($1::TEXT[])
 ORDER BY id";
 
 const STATUSES_OF_EVENTS: &str = "-- statuses_of_events
-SELECT event_row, rank, status, reason, cause, action_id, trace_id, recorded_at
+SELECT event_row, rank, status, reason, cause, action_id, trace_id, recorded_at, xid AS batch
 FROM countersign.event_status
 WHERE event_row = ANY ($1::BIGINT[])
 ORDER BY event_row, rank";
@@ -163,7 +174,8 @@ ORDER BY event_row, rank";
 const ACTIONS: &str = "-- actions
 SELECT
   action.id, action.event_row, action.delivery_row, action.kind, action.reason, action.operator, action.recorded_at,
-  effect.status, effect.reason AS effect_reason, event.event_id, effect.recorded_at AS effect_at
+  effect.status, effect.reason AS effect_reason, event.event_id, effect.recorded_at AS effect_at,
+  effect.xid AS batch
 FROM countersign.operator_action AS action
 LEFT JOIN countersign.operator_effect AS effect ON effect.action_id = action.id
 LEFT JOIN countersign.event ON event.id = effect.event_row
@@ -171,19 +183,22 @@ WHERE action.event_row = ANY ($1::BIGINT[]) OR action.delivery_row = ANY ($2::BI
 ORDER BY action.id";
 
 const DELIVERIES_OF_EVENTS: &str = "-- deliveries_of_events
-SELECT event_row, instance, sequence, outcome, reason, replay_checked, received_at, recorded_at, trace_id
+SELECT
+  event_row, instance, sequence, outcome, reason, event_id, replay_checked, received_at, recorded_at, trace_id, xid AS batch
 FROM countersign.delivery
 WHERE event_row = ANY ($1::BIGINT[])
 ORDER BY id";
 
-const EVIDENCE_OF_ID: &str = "-- evidence_of_id
-SELECT id, instance, sequence, outcome, reason, replay_checked, received_at, recorded_at, trace_id
+const EVIDENCE: &str = "-- evidence
+SELECT
+  id, instance, sequence, outcome, reason, event_id, replay_checked, received_at, recorded_at, trace_id, xid AS batch
 FROM countersign.delivery
-WHERE event_id = $1 AND event_row IS NULL
+WHERE (event_id = ANY ($1::TEXT[]) OR id = ANY ($2::BIGINT[])) AND event_row IS NULL
 ORDER BY id";
 
 const TRANSACTIONS_OF_EVENTS: &str = "-- transactions_of_events
-SELECT link.event_row, link.role, transaction.id, movement_key, occurred_at, transaction.recorded_at, trace_id
+SELECT link.event_row, link.role, transaction.id, movement_key, occurred_at, transaction.recorded_at, trace_id,
+  link.xid AS batch
 FROM countersign.event_transaction AS link
 JOIN countersign.transaction ON transaction.id = link.transaction_id
 WHERE link.event_row = ANY ($1::BIGINT[])
@@ -196,9 +211,14 @@ JOIN countersign.account ON account.id = entry.account_id
 WHERE transaction_id = ANY ($1::BIGINT[])
 ORDER BY transaction_id, leg";
 
-pub(crate) async fn read(transaction: &Transaction<'_>, id: &EventId) -> Result<Story, BooksError> {
-    let events = query(transaction, EVENTS_OF_ID, &[&id.as_str()]).await?;
-    let evidence = query(transaction, EVIDENCE_OF_ID, &[&id.as_str()]).await?;
+/// What there is under these ids, and these rows of messages that are evidence only.
+pub(crate) async fn read(
+    transaction: &Transaction<'_>,
+    ids: &[String],
+    messages: &[i64],
+) -> Result<Story, BooksError> {
+    let events = query(transaction, EVENTS_OF_IDS, &[&ids]).await?;
+    let evidence = query(transaction, EVIDENCE, &[&ids, &messages]).await?;
     let event_rows = numbers(&events, "id")?;
     let deliveries = query(transaction, DELIVERIES_OF_EVENTS, &[&event_rows]).await?;
     let mut deliveries = grouped(&deliveries, "event_row", delivery)?;
@@ -215,6 +235,7 @@ pub(crate) async fn read(transaction: &Transaction<'_>, id: &EventId) -> Result<
         let event = event_summary(row)?;
         let payload: String = column(row, "payload")?;
         Ok(EventStory {
+            batch: column(row, "batch")?,
             payload: RawValue::from_string(payload).ok(),
             deliveries: deliveries.remove(&event.row).unwrap_or_default(),
             statuses: statuses.remove(&event.row).unwrap_or_default(),
@@ -261,6 +282,7 @@ fn status(row: &Row) -> Result<StatusRow, BooksError> {
         action: column(row, "action_id")?,
         trace_id: column(row, "trace_id")?,
         recorded_at: column(row, "recorded_at")?,
+        batch: column(row, "batch")?,
     })
 }
 
@@ -272,6 +294,7 @@ fn action(row: &Row) -> Result<ActionRow, BooksError> {
             reason: column(row, "effect_reason")?,
             event_id: column(row, "event_id")?,
             recorded_at: column(row, "effect_at")?,
+            batch: column(row, "batch")?,
         }),
     };
     Ok(ActionRow {
@@ -290,10 +313,12 @@ fn delivery(row: &Row) -> Result<DeliveryRow, BooksError> {
         sequence: column::<i64>(row, "sequence")?.cast_unsigned(),
         outcome: column(row, "outcome")?,
         reason: column(row, "reason")?,
+        event_id: column(row, "event_id")?,
         replay_checked: column(row, "replay_checked")?,
         received_at: column(row, "received_at")?,
         recorded_at: column(row, "recorded_at")?,
         trace_id: column(row, "trace_id")?,
+        batch: column(row, "batch")?,
         actions: Vec::new(),
     })
 }
@@ -310,6 +335,7 @@ fn transaction_story(
         occurred_at: column(row, "occurred_at")?,
         recorded_at: column(row, "recorded_at")?,
         trace_id: column(row, "trace_id")?,
+        batch: column(row, "batch")?,
         entries: entries.get(&number).cloned().unwrap_or_default(),
     })
 }

@@ -11,10 +11,15 @@ use crate::command::Configured;
 
 /// The configuration for this database.
 fn configured(database: &Database) -> Configured {
+    configured_with(database, "")
+}
+
+/// The same, and these sections.
+fn configured_with(database: &Database, more: &str) -> Configured {
     let url = |role| database.url(role);
     Configured::new(&format!(
         "[postgres]\nurl = \"{}\"\n[auditor]\nadmin_listen = \"127.0.0.1:9083\"\ndatabase_url = \"{}\"\n\
-         [operator]\ndatabase_url = \"{}\"\n",
+         [operator]\ndatabase_url = \"{}\"\n{more}",
         url(Role::Superuser),
         url(Role::Auditor),
         url(Role::Operator)
@@ -162,7 +167,11 @@ async fn events_are_listed_newest_first() {
     let ended = configured.run(&["events"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     assert_eq!(ended.stdout.lines().count(), 5, "{}", ended.stdout);
-    assert!(ended.stdout.ends_with("undecided: 1 message that became no event\n"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.ends_with("undecided: 1 message that became no event (--evidence)\n"),
+        "{}",
+        ended.stdout
+    );
     let listed = configured.run(&["events", "--json", "--status", "booked", "--limit", "1"]).json();
     let events = listed["events"].as_array().unwrap();
     assert_eq!(events.len(), 1);
@@ -198,5 +207,86 @@ async fn an_event_tells_its_whole_story() {
     let unknown = configured.run(&["event", "evt_none"]);
     assert_eq!((unknown.code, unknown.stdout.as_str()), (Some(1), ""));
     assert!(unknown.stderr.contains("evt_none"), "{}", unknown.stderr);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn evidence_is_listed_with_the_name_that_a_release_takes() {
+    let (database, configured) = booked().await;
+    let name = format!("{}:5", "01".repeat(16));
+    let ended = configured.run(&["events", "--evidence"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    for told in ["undecodable", "evt_lost", &name, "undecided: 1 in all"] {
+        assert!(ended.stdout.contains(told), "{told}: {}", ended.stdout);
+    }
+    let listed = configured.run(&["events", "--evidence", "--json"]).json();
+    assert_eq!(listed["undecided_evidence"], 1);
+    let [message] = listed["evidence"].as_array().unwrap().as_slice() else { panic!("{listed}") };
+    assert_eq!((&message["message"], &message["event_id"]), (&name.into(), &"evt_lost".into()));
+    assert_eq!(configured.run(&["events", "--evidence", "--status", "parked"]).code, Some(64));
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_trace_is_the_life_of_an_event_from_receipt_to_seal() {
+    let (database, _) = booked().await;
+    let template = "https://traces.example/{trace_id}?orgId=1";
+    let configured = configured_with(&database, &format!("[telemetry]\ntrace_url = \"{template}\"\n"));
+    let trace_id = format!("{:032x}", 1);
+    let link = template.replace("{trace_id}", &trace_id);
+    let instance = "01".repeat(16);
+    let ended = configured.run(&["trace", "evt_one"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let told = |text: &str| assert!(ended.stdout.contains(text), "{text}: {}", ended.stdout);
+    told("event evt_one, charge.succeeded: booked\n├─ stripe acct_dev, test mode, 10.99 USD, made 2026-");
+    told(&format!("Z: received as {instance}:1\n"));
+    told(&format!("trace {trace_id} {link}\n"));
+    told(", 5 deliveries\n");
+    told(&format!("{instance}:2 "));
+    told(" after its receipt: hit\n");
+    told("the event is new: booked\n");
+    told("transaction 1 stripe/acct_dev/test/ch_one/capture: booked for this event\n");
+    told("debit  assets:stripe:clearing 10.99 USD\n");
+    told("credit income:sales 10.99 USD\n");
+    told("not seen by an audit yet\n");
+    told("not sealed yet\n");
+    for full in [true, false] {
+        let verify = if full { &["verify", "--full"][..] } else { &["verify"] };
+        assert_eq!(configured.run(verify).code, Some(0));
+    }
+    let ended = configured.run(&["trace", "evt_one"]);
+    assert!(ended.stdout.contains(" later: seen by full audit run 1: balanced\n"), "{}", ended.stdout);
+    assert!(ended.stdout.contains(" later: sealed at height 1, digest "), "{}", ended.stdout);
+    let by_trace = configured.run(&["trace", &trace_id.to_ascii_uppercase(), "--json"]).json();
+    let by_event = configured.run(&["trace", "evt_one", "--json"]).json();
+    assert_eq!(by_trace, by_event);
+    assert_eq!(by_event["trace_urls"][&trace_id], link);
+    let [batch] = by_event["batches"].as_array().unwrap().as_slice() else { panic!("{by_event}") };
+    assert_eq!((&batch["deliveries"], &batch["audit"]["run"]), (&5.into(), &1.into()));
+    assert_eq!((&batch["sealed"]["height"], &batch["batch"]), (&1.into(), &by_event["events"][0]["batch"]));
+    // Evidence by its own trace, with the id that it names.
+    let lost = configured.run(&["trace", &format!("{:032x}", 5)]);
+    assert_eq!(lost.code, Some(0), "{lost:?}");
+    let title = "message of evt_lost that belongs to no event\n";
+    assert!(lost.stdout.starts_with(title), "{}", lost.stdout);
+    assert!(lost.stdout.contains("after its receipt: parked, undecodable"), "{}", lost.stdout);
+    let event = configured.run(&["event", "evt_one"]);
+    assert!(event.stdout.contains(&format!("  link      {link}\n")), "{}", event.stdout);
+    assert_eq!(configured.run(&["event", "evt_one", "--json"]).json()["trace_urls"][&trace_id], link);
+    let unknown = configured.run(&["trace", &"f".repeat(32)]);
+    assert_eq!((unknown.code, unknown.stdout.as_str()), (Some(1), ""));
+    assert!(unknown.stderr.contains("no event and no trace ffff"), "{}", unknown.stderr);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_trace_url_without_its_id_is_64() {
+    let database = Database::create().await;
+    for wrong in ["https://traces.example/", "traces/{trace_id}"] {
+        let configured = configured_with(&database, &format!("[telemetry]\ntrace_url = \"{wrong}\"\n"));
+        let ended = configured.run(&["trace", "evt_one"]);
+        assert_eq!(ended.code, Some(64), "{ended:?}");
+        assert!(ended.stderr.contains("telemetry.trace_url: "), "{}", ended.stderr);
+    }
     database.close().await;
 }

@@ -1,6 +1,6 @@
 //! What operators find, ask for and are told.
 
-use ledger::{ActionId, ActionKind, EventId, Reason, Status, UnixMillis};
+use ledger::{ActionId, ActionKind, EventId, Reason, Status, TraceId, UnixMillis};
 use ledger_postgres::{Asked, PostgresOperator, PostgresReader, Settings, Target, TargetRow};
 use ports::{Books as _, BooksError, Decision, EventRecord, Record};
 use runtime::TokioExecutor;
@@ -100,9 +100,11 @@ async fn asking_again_asks_for_the_same_action_until_it_is_carried_out() {
     let second = operator.ask(ActionKind::Release, &targets, "again").await.unwrap();
     assert_eq!(second.iter().map(|asked| asked.action).collect::<Vec<_>>(), numbers);
     assert_eq!(second.iter().map(|asked| asked.again).collect::<Vec<_>>(), [true, true, false, true]);
-    // Another kind is another action.
+    // Another kind is another action, and so is the first kind after it: of those that wait the last one counts.
     let dismissing = operator.ask(ActionKind::Dismiss, &targets[..1], "no").await.unwrap();
     assert!(dismissing[0].action.is_some() && dismissing[0].action != numbers[0]);
+    let last = operator.ask(ActionKind::Release, &targets[..1], "after all").await.unwrap();
+    assert!(last[0].action > dismissing[0].action && !last[0].again, "{last:?}");
 
     let released: Vec<ActionId> = numbers.iter().copied().flatten().take(2).collect();
     assert_eq!(operator.effect(released[0]).await, Ok(None));
@@ -183,6 +185,48 @@ async fn a_story_tells_refusals_takeovers_and_what_was_asked_of_evidence() {
         (effect.status.as_str(), effect.event_id.as_deref()),
         ("booked", Some("evt_1#0909090909090909"))
     );
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_life_tells_every_batch_and_a_trace_everything_that_it_brought() {
+    let database = Database::create().await;
+    let (books, operator, reader) =
+        (books(&database).await, operator(&database).await, reader(&database).await);
+    let in_trace = |mut record: Record| {
+        record.delivery.trace_id = Some(TraceId::parse(&"ab".repeat(16)).unwrap());
+        record
+    };
+    books.record(&[in_trace(keeping(delivery(1, 1), "evt_1", Reason::UnknownMoney))]).await.unwrap();
+    let others = [
+        in_trace(booking(delivery(1, 2), "evt_2", &[("ch_2", 1)])),
+        in_trace(evidence(delivery(1, 3), None)),
+        booking(delivery(1, 4), "evt_3", &[("ch_3", 1)]),
+    ];
+    books.record(&others).await.unwrap();
+    let targets = operator.events_of_id(&id("evt_1")).await.unwrap();
+    let asked = operator.ask(ActionKind::Release, &targets, "known now").await.unwrap();
+    books.act(Request { action: asked[0].action.unwrap() }, &as_capture).await.unwrap();
+
+    let life = reader.life_of_event(&id("evt_1")).await.unwrap();
+    let [event] = life.story.events.as_slice() else { panic!("{life:?}") };
+    let effect = event.actions[0].effect.as_ref().unwrap();
+    assert_eq!((event.deliveries[0].batch, event.statuses[0].batch), (event.batch, effect.batch));
+    assert_eq!(event.transactions[0].batch, effect.batch);
+    let batches: Vec<_> = life.batches.iter().map(|batch| (batch.batch, batch.deliveries)).collect();
+    assert_eq!(batches, [(event.batch, 1), (effect.batch, 0)]);
+    assert!(life.batches.iter().all(|batch| batch.audit.is_none() && batch.sealed.is_none()));
+
+    let lives = reader.lives_in_trace(&TraceId::parse(&"ab".repeat(16)).unwrap()).await.unwrap();
+    let ids: Vec<&str> = lives.story.events.iter().map(|of| of.event.event_id.as_str()).collect();
+    assert_eq!(ids, ["evt_1", "evt_2"]);
+    let [message] = lives.story.evidence.as_slice() else { panic!("{lives:?}") };
+    assert_eq!((message.sequence, message.event_id.as_deref()), (3, None));
+    assert_eq!((lives.batches.len(), lives.batches[1].deliveries), (3, 3));
+    let none = reader.lives_in_trace(&TraceId::parse(&"cd".repeat(16)).unwrap()).await.unwrap();
+    assert!(none.story.events.is_empty() && none.batches.is_empty());
+    let [undecided] = &reader.undecided_evidence(9).await.unwrap()[..] else { panic!("one message") };
+    assert_eq!((undecided.sequence, undecided.reason.as_str()), (3, "undecodable"));
     database.close().await;
 }
 
