@@ -407,6 +407,7 @@ fn renamed(transaction: &Transaction, number: u64) -> Transaction {
     let movement = Movement {
         key: MovementKey { object_id, ..transaction.key().clone() },
         occurred_at: transaction.occurred_at(),
+        settles: transaction.settles().cloned(),
         parts: Vec::<(_, Amount)>::new(),
     };
     Transaction::balanced(&movement, transaction.posting_version(), transaction.entries().to_vec()).unwrap()

@@ -1,6 +1,6 @@
 //! The findings of all runs: one row from when a run first sees one until a run sees that it has healed.
 
-use audit::{Check, Finding, Report};
+use audit::{Check, Finding, Limits, Report};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -147,7 +147,13 @@ fn sought(report: &Report, everything: bool) -> impl Iterator<Item = Check> + '_
         match check {
             Check::Balance | Check::Transactions | Check::Continuity | Check::Coverage => everything,
             Check::Completeness => full,
-            Check::Backlog | Check::Rejections | Check::Guards | Check::Silence => true,
+            // Of clearing and provider balance: at what has come due, and at all that stands open.
+            Check::Backlog
+            | Check::Clearing
+            | Check::ProviderBalance
+            | Check::Rejections
+            | Check::Guards
+            | Check::Silence => true,
         }
     })
 }
@@ -188,13 +194,17 @@ WHERE id = $1 AND resolved_at IS NULL AND acknowledged_at IS NULL";
 pub(crate) async fn mark(
     client: &impl GenericClient,
     frame: &Frame,
-    due_s: i64,
+    limits: &Limits,
     lo: i64,
     prune: bool,
 ) -> Result<(), AuditStoreError> {
     const MARK: &str = "-- mark
 INSERT INTO countersign.audit_mark (name, reached_at)
-VALUES ('completeness', $1::TIMESTAMPTZ - make_interval(secs => $2::BIGINT))
+VALUES
+  ('completeness', $1::TIMESTAMPTZ - make_interval(secs => $2::BIGINT)),
+  ('clearing', $1::TIMESTAMPTZ - make_interval(secs => $3::BIGINT)),
+  -- What is being stated just now is seen by the next run.
+  ('provider-balance', $1::TIMESTAMPTZ - INTERVAL '1 minute')
 ON CONFLICT (name) DO UPDATE SET reached_at = greatest(audit_mark.reached_at, EXCLUDED.reached_at)";
     const HOURS: &str = "-- hours
 INSERT INTO countersign.source_hour (source, hour)
@@ -204,7 +214,11 @@ WHERE xid >= $1::BIGINT AND source IS NOT NULL AND received_at > now() - INTERVA
 ON CONFLICT DO NOTHING";
     const PRUNE: &str = "-- prune
 DELETE FROM countersign.source_hour WHERE hour < now() - INTERVAL '60 days'";
-    let parameters: Parameters<'_> = &[(&frame.started_at, Type::TIMESTAMPTZ), (&due_s, Type::INT8)];
+    let parameters: Parameters<'_> = &[
+        (&frame.started_at, Type::TIMESTAMPTZ),
+        (&limits.delivery_due_s, Type::INT8),
+        (&limits.clearing_due_s, Type::INT8),
+    ];
     query(client, "mark", MARK, parameters).await?;
     query(client, "hours", HOURS, &[(&lo, Type::INT8)]).await?;
     if prune {

@@ -7,6 +7,7 @@ mod facts;
 mod findings;
 mod head_file;
 mod history;
+mod money;
 mod query;
 mod read;
 mod record;

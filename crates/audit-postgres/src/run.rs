@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use audit::{
     Check, CheckResult, Checkpoint, ContinuityRows, Digest, Head, Height, HorizonRow, Instant, Kind,
-    PublishedRow, RangeFacts, Report, Run, Snapshot, TotalRow, check_backlog, check_balance,
-    check_completeness, check_continuity, check_coverage, check_guards, check_rejections, check_silence,
-    check_transactions,
+    PublishedRow, RangeFacts, Report, Run, Snapshot, TotalRow, check_backlog, check_balance, check_clearing,
+    check_completeness, check_continuity, check_coverage, check_guards, check_provider_balance,
+    check_rejections, check_silence, check_transactions,
 };
 use handle::CrashPoint;
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ use crate::query::{Columns, Parameters, query, query_one};
 use crate::read::{Horizon, suspects, totals};
 use crate::record::{Frame, record, record_failure, recorded};
 use crate::schema::check_schema;
-use crate::{AuditStore, AuditStoreError, Progress, RunId, chain, facts, findings, history};
+use crate::{AuditStore, AuditStoreError, Progress, RunId, chain, facts, findings, history, money};
 
 /// A run seals at most so many checkpoints: what is left is sealed by the next.
 const CHECKPOINTS_PER_RUN: usize = 50;
@@ -169,6 +169,15 @@ impl AuditStore {
                 }
                 Check::Coverage => check_coverage(&facts::coverage(transaction, lo).await?),
                 Check::Backlog => check_backlog(&facts::backlog(transaction, limits).await?, limits),
+                Check::Clearing => {
+                    let everything = order.kind == Kind::Full;
+                    let (rows, left_out) = money::clearing(transaction, everything, limits).await?;
+                    check_clearing(&rows, left_out, limits)
+                }
+                Check::ProviderBalance => {
+                    let everything = order.kind == Kind::Full;
+                    check_provider_balance(&money::provider_balances(transaction, everything).await?)
+                }
                 Check::Rejections => check_rejections(&facts::rejections(transaction, limits).await?, limits),
                 Check::Guards => check_guards(&facts::guards(transaction).await?),
                 Check::Silence => check_silence(&facts::silence(transaction, lo).await?, limits),
@@ -227,7 +236,7 @@ impl AuditStore {
         query(&transaction, "one_by_one", one_by_one, &[(&SETTLING_LOCK, Type::INT8)]).await?;
         findings::settle(&transaction, frame, report, scope.floor.is_none()).await?;
         let full = frame.kind == Kind::Full;
-        findings::mark(&transaction, frame, self.limits.delivery_due_s, scope.lo(), full).await?;
+        findings::mark(&transaction, frame, &self.limits, scope.lo(), full).await?;
         let as_of = findings::now(&transaction).await?;
         let open = findings::open(&transaction).await?;
         transaction.commit().await.map_err(of_driver("commit"))?;

@@ -22,7 +22,7 @@ const REWRITTEN_MAX: i64 = 10;
 
 /// Every table whose rows a checkpoint seals, with the statement that reads them: encoding version 1. The first column is
 /// the transaction number; the order of columns and rows is part of the version.
-const TABLES: [(&str, &str); 10] = [
+const TABLES: [(&str, &str); 11] = [
     ("control_total", include_str!("../sql/sealed/control_total.sql")),
     ("delivery", include_str!("../sql/sealed/delivery.sql")),
     (ENTRY, include_str!("../sql/sealed/entry.sql")),
@@ -31,6 +31,7 @@ const TABLES: [(&str, &str); 10] = [
     ("event_transaction", include_str!("../sql/sealed/event_transaction.sql")),
     ("operator_action", include_str!("../sql/sealed/operator_action.sql")),
     ("operator_effect", include_str!("../sql/sealed/operator_effect.sql")),
+    ("provider_balance", include_str!("../sql/sealed/provider_balance.sql")),
     ("refusal_count", include_str!("../sql/sealed/refusal_count.sql")),
     ("transaction", include_str!("../sql/sealed/transaction.sql")),
 ];

@@ -47,6 +47,10 @@ words! {
         EventsUndecided = "parked events wait for a decision",
         /// Messages that made no event wait for longer than the limit.
         EvidenceUndecided = "messages that made no event wait for a decision",
+        /// What was announced has not been settled within the limit.
+        NotSettled = "what was announced was neither settled nor returned in time",
+        /// The balance in the books is not what the provider says that it holds.
+        BalanceDiffers = "the balance is not what the provider says that it holds",
         /// More authentic deliveries were refused in an hour than the limit.
         RefusalsPerHour = "many authentic deliveries were refused within an hour",
         /// Many more were refused than in an hour of the week before.
@@ -105,6 +109,13 @@ impl Fault {
             Self::EventsUndecided | Self::EvidenceUndecided => {
                 Some("countersign release ID --reason …, or countersign dismiss ID --reason …")
             }
+            Self::NotSettled => Some(
+                "import the settlements of those days, or look the object up at the provider; if it never settles: \
+                 countersign acknowledge ID --reason …",
+            ),
+            Self::BalanceDiffers => Some(
+                "import the settlements up to that instant; if the figure was wrong: countersign assert-balance again",
+            ),
             Self::TriggerMissing
             | Self::TriggerDisabled
             | Self::FunctionChanged
@@ -179,6 +190,8 @@ words! {
         WrittenByHand = "it was written past the processor",
         /// Nobody has decided yet.
         NobodyDecided = "nobody has decided yet",
+        /// A line of the provider's balance was not imported, or tells of what no webhook told.
+        SettlementMissing = "settlements were not imported, or a webhook never came",
         /// Clock, pins or policy of the source.
         SourceMisconfigured = "a clock is wrong, or the source's mode, account or age limits are",
         /// Somebody changed the schema, the roles or the settings.

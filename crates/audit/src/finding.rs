@@ -4,6 +4,7 @@ use core::fmt;
 
 use serde::Serialize;
 
+use crate::MoneyRef;
 use crate::fault::{Fault, ProbableCause};
 use crate::row::{
     AccountName, CurrencyCode, EventId, FindingKey, Height, InstanceName, Instant, Livemode, MovementKey,
@@ -27,6 +28,10 @@ pub enum Check {
     Coverage,
     /// Nothing waits for a decision for long.
     Backlog,
+    /// What was announced is settled or returned in time.
+    Clearing,
+    /// The provider holds what the books say.
+    ProviderBalance,
     /// Authentic deliveries are not refused in numbers.
     Rejections,
     /// What protects the books is there and on.
@@ -37,13 +42,15 @@ pub enum Check {
 
 impl Check {
     /// All of them; a run runs them all.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Balance,
         Self::Transactions,
         Self::Continuity,
         Self::Completeness,
         Self::Coverage,
         Self::Backlog,
+        Self::Clearing,
+        Self::ProviderBalance,
         Self::Rejections,
         Self::Guards,
         Self::Silence,
@@ -58,6 +65,8 @@ impl Check {
             Self::Completeness => "completeness",
             Self::Coverage => "coverage",
             Self::Backlog => "backlog",
+            Self::Clearing => "clearing",
+            Self::ProviderBalance => "provider-balance",
             Self::Rejections => "rejections",
             Self::Guards => "guards",
             Self::Silence => "silence",
@@ -83,6 +92,8 @@ impl Check {
             Self::Completeness => "WebhookDeliveriesMissing",
             Self::Coverage => "LedgerCoverageBroken",
             Self::Backlog => "EventsAwaitDecision",
+            Self::Clearing => "ClearingOverdue",
+            Self::ProviderBalance => "ProviderBalanceDiffers",
             Self::Rejections => "HighWebhookRejectRate",
             Self::Guards => "LedgerGuardMissing",
             Self::Silence => "WebhookSourceSilent",
@@ -225,6 +236,8 @@ pub struct Finding {
     pub event_id: Option<EventId>,
     /// The trace of its processing.
     pub trace_id: Option<TraceId>,
+    /// Which money of which provider.
+    pub money: Option<MoneyRef>,
     /// What else is to be said, in words.
     pub subject: Option<String>,
     /// What probably happened; a guess for a person.
@@ -261,6 +274,7 @@ impl Finding {
             delivery: None,
             event_id: None,
             trace_id: None,
+            money: None,
             subject: None,
             probable_cause,
             cure: fault.cure(),

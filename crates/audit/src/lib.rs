@@ -3,6 +3,7 @@
 mod backlog;
 mod balance;
 mod checkpoint;
+mod clearing;
 mod completeness;
 mod continuity;
 mod coverage;
@@ -10,6 +11,7 @@ mod fault;
 mod finding;
 mod guards;
 mod limits;
+mod provider_balance;
 mod rejections;
 mod report;
 mod row;
@@ -22,6 +24,7 @@ mod words;
 pub use backlog::{Waiting, WaitingRow, check_backlog};
 pub use balance::check_balance;
 pub use checkpoint::{Checkpoint, Content, RangeFacts, Sums, TotalKey, Totals};
+pub use clearing::{MoneyRef, ReferenceRow, check_clearing};
 pub use completeness::{CompletenessRows, InstanceRow, MissingRow, WindowRow, check_completeness};
 pub use continuity::{
     ContinuityRows, Head, HorizonRow, LinkRow, PublishedRow, RangeRow, RewrittenRow, check_continuity,
@@ -33,6 +36,7 @@ pub use guards::{
     APPEND_ONLY, ConstraintRow, GuardRows, PrivilegeRow, RoleRow, SettingRow, TriggerRow, check_guards,
 };
 pub use limits::Limits;
+pub use provider_balance::{StatedRow, check_provider_balance};
 pub use rejections::{RefusedSourceRow, RefusedTypeRow, RejectionRows, check_rejections};
 pub use report::{BookVerdict, CheckSummary, Kind, REPORT_SCHEMA, Report, Run, Verdict};
 pub use row::{

@@ -13,6 +13,8 @@ pub struct Limits {
     pub instance_forgotten_s: i64,
     /// How long an event may wait for a decision.
     pub backlog_due_s: i64,
+    /// How long what was announced may wait for its settlement.
+    pub clearing_due_s: i64,
     /// How many authentic refusals of a source within an hour are still none.
     pub refusals_per_hour: u64,
     /// How many times as many as in an hour of the week before are too many.
@@ -41,6 +43,7 @@ impl Limits {
             instance_forgotten_s: i64::from(number("instance_forgotten_d", 7, 1..=365))
                 .saturating_mul(86_400),
             backlog_due_s,
+            clearing_due_s: i64::from(number("clearing_due_d", 14, 1..=365)).saturating_mul(86_400),
             refusals_per_hour: number("refusals_per_hour", 5, 0..=1_000_000).into(),
             refusals_factor: number("refusals_factor", 10, 2..=10_000).into(),
             type_refused_percent: number("type_refused_percent", 80, 1..=100).into(),
@@ -68,6 +71,7 @@ mod tests {
             instance_silent_s: 35 * 60,
             instance_forgotten_s: 7 * 24 * 3600,
             backlog_due_s: 15 * 60,
+            clearing_due_s: 14 * 24 * 3600,
             refusals_per_hour: 5,
             refusals_factor: 10,
             type_refused_percent: 80,

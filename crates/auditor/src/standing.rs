@@ -64,7 +64,7 @@ fn fault(finding: &StoredFinding) -> String {
             Some("instance-silent") => "completeness/silent".to_owned(),
             Some(_) | None => "completeness/windows".to_owned(),
         },
-        (_, "backlog" | "rejections") => format!("{}/{}", finding.check, text("source")),
+        (_, "backlog" | "clearing" | "rejections") => format!("{}/{}", finding.check, text("source")),
         (_, "guards") => "guards".to_owned(),
         _ => finding.key.clone(),
     }

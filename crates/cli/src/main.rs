@@ -9,6 +9,7 @@ use runtime::TokioExecutor;
 mod acknowledge;
 mod act;
 mod adopt;
+mod assert_balance;
 mod audits;
 mod balances;
 mod check_signature;
@@ -49,6 +50,8 @@ enum Command {
     Acknowledge(acknowledge::Arguments),
     /// Declare what stands in the books now to be their history, after a restore: seal it anew
     Adopt(adopt::Arguments),
+    /// Put down what a provider says that it holds, for the auditor to compare the books with
+    AssertBalance(assert_balance::Arguments),
     /// The trial balance, by provider account, mode and currency
     Balances(balances::Arguments),
     /// The newest events and what became of them
@@ -86,6 +89,7 @@ fn execute(command: Command) -> Result<Answer, Failure> {
             Command::Findings(arguments) => findings::run(&arguments).await,
             Command::Acknowledge(arguments) => acknowledge::run(&arguments).await,
             Command::Adopt(arguments) => adopt::run(&arguments, &handle).await,
+            Command::AssertBalance(arguments) => assert_balance::run(&arguments, handle).await,
             Command::Balances(arguments) => balances::run(&arguments, handle).await,
             Command::Events(arguments) => events::run(&arguments, handle).await,
             Command::Event(arguments) => event::run(&arguments, handle).await,

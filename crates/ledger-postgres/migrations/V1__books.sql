@@ -186,6 +186,7 @@ CREATE TABLE countersign.transaction (
   livemode         BOOLEAN NOT NULL,
   object_id        TEXT NOT NULL,
   kind             TEXT NOT NULL,
+  settles          TEXT,
   digest           BYTEA NOT NULL CHECK (octet_length(digest) = 32),
   digest_version   SMALLINT NOT NULL,
   posting_version  INTEGER NOT NULL,
@@ -203,6 +204,12 @@ CREATE TABLE countersign.transaction (
 );
 COMMENT ON TABLE countersign.transaction IS
   'One row per movement of money, whoever describes it; source and event_row are those of the event that came first.';
+COMMENT ON COLUMN countersign.transaction.settles IS
+  'Of a settlement, the money object whose announcement it takes out of clearing; with object_id, the reference.';
+CREATE INDEX transaction_reference ON countersign.transaction (coalesce(settles, object_id));
+CREATE INDEX transaction_settled ON countersign.transaction (provider, provider_account, livemode, occurred_at)
+  WHERE settles IS NOT NULL;
+CREATE INDEX transaction_recorded ON countersign.transaction USING brin (recorded_at) WITH (autosummarize = on);
 
 CREATE TABLE countersign.event_transaction (
   event_row      BIGINT NOT NULL REFERENCES countersign.event (id),
@@ -329,6 +336,24 @@ CREATE TABLE countersign.refusal_count (
 COMMENT ON TABLE countersign.refusal_count IS
   'How many deliveries an ingress refused, by source, problem and minute: what has no row of its own.';
 
+CREATE TABLE countersign.provider_balance (
+  id               BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  provider         TEXT NOT NULL CHECK (provider <> ''),
+  provider_account TEXT NOT NULL CHECK (provider_account <> ''),
+  livemode         BOOLEAN NOT NULL,
+  currency         TEXT NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+  amount_minor     BIGINT NOT NULL,
+  at               TIMESTAMPTZ NOT NULL,
+  reason           TEXT NOT NULL CHECK (reason <> ''),
+  operator         TEXT NOT NULL DEFAULT session_user,
+  recorded_at      TIMESTAMPTZ NOT NULL DEFAULT now(),
+  xid              BIGINT NOT NULL DEFAULT countersign.current_xid(),
+  -- What is to come nobody knows; a minute for clocks that differ.
+  CONSTRAINT provider_balance_past CHECK (at <= recorded_at + INTERVAL '1 minute')
+);
+COMMENT ON TABLE countersign.provider_balance IS
+  'What a provider said that it held at an instant, in all; a later row for the same instant corrects it.';
+
 CREATE TABLE countersign.audit_run (
   id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   kind        TEXT NOT NULL CHECK (kind IN ('incremental', 'full')),
@@ -355,6 +380,7 @@ CREATE INDEX event_status_xid ON countersign.event_status USING brin (xid) WITH 
 CREATE INDEX operator_effect_xid ON countersign.operator_effect USING brin (xid) WITH (autosummarize = on);
 CREATE INDEX control_total_xid ON countersign.control_total USING brin (xid) WITH (autosummarize = on);
 CREATE INDEX refusal_count_xid ON countersign.refusal_count USING brin (xid) WITH (autosummarize = on);
+CREATE INDEX provider_balance_xid ON countersign.provider_balance USING brin (xid) WITH (autosummarize = on);
 CREATE INDEX audit_run_xid ON countersign.audit_run USING brin (xid) WITH (autosummarize = on);
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -453,7 +479,7 @@ BEGIN
   FOREACH name IN ARRAY ARRAY[
     'schema_history', 'schema_version', 'xid_offset', 'account', 'source', 'event', 'delivery', 'transaction',
     'event_transaction', 'entry', 'operator_action', 'event_status', 'operator_effect', 'control_total', 'refusal_count',
-    'audit_run'
+    'provider_balance', 'audit_run'
   ] LOOP
     EXECUTE format(
       'CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON countersign.%I
@@ -622,7 +648,7 @@ GRANT SELECT (id, instance, sequence, event_row, outcome, reason, evidence, trac
   ON countersign.delivery TO countersign_processor;
 GRANT INSERT (
   movement_key, provider, provider_account, livemode, object_id, kind, digest, digest_version, posting_version, legs,
-  source, event_row, trace_id, occurred_at
+  source, event_row, trace_id, occurred_at, settles
 ) ON countersign.transaction TO countersign_processor;
 GRANT SELECT (
   id, movement_key, provider, provider_account, livemode, object_id, kind, digest, digest_version
@@ -648,4 +674,6 @@ GRANT SELECT (instance, window_number, source, reason, minute, count)
 
 GRANT SELECT ON ALL TABLES IN SCHEMA countersign TO countersign_auditor, countersign_operator;
 GRANT INSERT (kind, event_row, delivery_row, reason) ON countersign.operator_action TO countersign_operator;
+GRANT INSERT (provider, provider_account, livemode, currency, amount_minor, at, reason)
+  ON countersign.provider_balance TO countersign_operator;
 GRANT INSERT (kind, snapshot, started_at, finished_at, verdict, report) ON countersign.audit_run TO countersign_auditor;

@@ -1,5 +1,7 @@
 //! What an operator asks for: actions are put down here, as role `countersign_operator`, and carried out by the processor.
 
+mod stated;
+
 use core::fmt;
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,6 +15,8 @@ use wire::{InstanceId, Sequence};
 use crate::Settings;
 use crate::rows::{self, column};
 use crate::session::{Session, query};
+
+pub use stated::{BalanceAsserted, BalanceStated};
 
 /// The books for whoever releases and dismisses.
 pub struct PostgresOperator {

@@ -37,6 +37,8 @@ pub struct Movement {
     pub key: MovementKey,
     /// When the money moved, by the provider's clock; no part of the identity.
     pub occurred_at: UnixMillis,
+    /// Of a settlement, the money object whose announcement it takes out of clearing; no part of the identity.
+    pub settles: Option<ObjectId>,
     /// Its amounts, each part at most once. A negative one is posted to the other side: a settlement has the signs of the
     /// provider's balance transaction, a payout that comes from the bank is negative.
     pub parts: Vec<(Part, Amount)>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use money::{Amount, Currency};
 
-use crate::{Account, Movement, MovementDigest, MovementKey, UnixMillis};
+use crate::{Account, Movement, MovementDigest, MovementKey, ObjectId, UnixMillis};
 
 /// One leg: an amount on an account, positive debit, negative credit, never nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,7 @@ pub struct Transaction {
     digest: MovementDigest,
     posting_version: u32,
     occurred_at: UnixMillis,
+    settles: Option<ObjectId>,
     entries: Vec<Entry>,
 }
 
@@ -70,6 +71,7 @@ impl Transaction {
             digest: movement.digest(),
             posting_version,
             occurred_at: movement.occurred_at,
+            settles: movement.settles.clone(),
             entries,
         })
     }
@@ -92,6 +94,11 @@ impl Transaction {
     /// When the money moved.
     pub fn occurred_at(&self) -> UnixMillis {
         self.occurred_at
+    }
+
+    /// Whose announcement it takes out of clearing, if it settles one.
+    pub fn settles(&self) -> Option<&ObjectId> {
+        self.settles.as_ref()
     }
 
     /// The legs, numbered from 1 in this order.

@@ -136,6 +136,7 @@ CONFIG = closed(
         instance_silent_min=number(1, 10_080),
         instance_forgotten_d=number(1, 365),
         backlog_due_min=number(1, 10_080),
+        clearing_due_d=number(1, 365),
         horizon_stuck_min=number(1, 10_080),
         refusals_per_hour=number(0, 1_000_000),
         refusals_factor=number(2, 10_000),

@@ -7,6 +7,7 @@ SELECT
   livemode,
   object_id,
   kind,
+  settles,
   digest,
   digest_version,
   posting_version,

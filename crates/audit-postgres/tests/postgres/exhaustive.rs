@@ -77,7 +77,7 @@ async fn write(client: &Client, rows: &[TransactionRow]) {
     client
         .execute(
             "INSERT INTO countersign.transaction OVERRIDING SYSTEM VALUE
-             SELECT id, key, '', '', livemode, '', '', sha256(''), 1, 1, legs, '', 1, NULL, now()
+             SELECT id, key, '', '', livemode, '', '', NULL, sha256(''), 1, 1, legs, '', 1, NULL, now()
              FROM unnest($1::BIGINT[], $2::TEXT[], $3::BOOLEAN[], $4::INT[]) AS headers (id, key, livemode, legs)",
             &[
                 &headers.iter().map(|(id, _)| *id).collect::<Vec<_>>(),

@@ -10,6 +10,7 @@ mod books;
 mod damage;
 mod exhaustive;
 mod guards;
+mod money;
 mod refusals;
 mod runs;
 mod tamper;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::Transaction;
-use ledger::{MovementDigest, TraceId};
+use ledger::{MovementDigest, ObjectId, TraceId};
 use ports::BooksError;
 use tokio_postgres::types::ToSql;
 
@@ -14,10 +14,10 @@ use crate::rows;
 const INSERT_TRANSACTIONS: &str = "-- insert_transactions
 INSERT INTO countersign.transaction (
   movement_key, provider, provider_account, livemode, object_id, kind, digest, digest_version, posting_version, legs,
-  source, event_row, trace_id, occurred_at)
+  source, event_row, trace_id, occurred_at, settles)
 SELECT * FROM unnest(
   $1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BOOLEAN[], $5::TEXT[], $6::TEXT[], $7::BYTEA[], $8::SMALLINT[], $9::INTEGER[],
-  $10::SMALLINT[], $11::TEXT[], $12::BIGINT[], $13::TEXT[], $14::TIMESTAMPTZ[])
+  $10::SMALLINT[], $11::TEXT[], $12::BIGINT[], $13::TEXT[], $14::TIMESTAMPTZ[], $15::TEXT[])
 ON CONFLICT (movement_key) DO NOTHING
 RETURNING id, movement_key";
 
@@ -48,7 +48,9 @@ pub(super) async fn insert(
     let traces: Vec<Option<&str>> = new().map(|new| new.trace_id.map(TraceId::as_str)).collect();
     let occurred =
         new().map(|new| rows::instant(new.transaction.occurred_at())).collect::<Result<Vec<_>, _>>()?;
-    let columns: [&(dyn ToSql + Sync); 14] = [
+    let settles: Vec<Option<&str>> =
+        new().map(|new| new.transaction.settles().map(ObjectId::as_str)).collect();
+    let columns: [&(dyn ToSql + Sync); 15] = [
         &movement_keys,
         &providers,
         &accounts,
@@ -63,6 +65,7 @@ pub(super) async fn insert(
         &event_rows,
         &traces,
         &occurred,
+        &settles,
     ];
     let returned = query(transaction, INSERT_TRANSACTIONS, &columns).await?;
     if returned.len() != movement_keys.len() {

@@ -15,6 +15,7 @@ fn movement(kind: MovementKind, parts: &[(Part, i64)]) -> Movement {
             kind,
         },
         occurred_at: UnixMillis(0),
+        settles: None,
         parts: parts.iter().map(|(part, minor)| (*part, Amount::new(*minor, usd))).collect(),
     }
 }

@@ -82,6 +82,8 @@ pub(super) struct Object<'a> {
     #[serde(borrow)]
     pub(super) latest_charge: Option<Reference<'a>>,
     #[serde(borrow)]
+    pub(super) source: Option<Reference<'a>>,
+    #[serde(borrow)]
     pub(super) balance_transactions: Option<Vec<Option<Object<'a>>>>,
     #[serde(borrow)]
     pub(super) fee_details: Option<Vec<Option<Object<'a>>>>,

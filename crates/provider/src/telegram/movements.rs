@@ -58,7 +58,7 @@ fn capture(event: &EventView<'_>, payment: &Payment<'_>) -> Result<Movement, Rea
             kind,
         },
     };
-    Ok(Movement { key, occurred_at: event.created, parts: vec![(Part::Gross, gross)] })
+    Ok(Movement { key, occurred_at: event.created, settles: None, parts: vec![(Part::Gross, gross)] })
 }
 
 /// A refund, which is always of the whole payment and has its id. Telegram announces those of Stars alone; of fiat money
@@ -69,7 +69,7 @@ fn refunded(event: &EventView<'_>, refund: &Payment<'_>) -> Result<Movement, Rea
         return Err(Reason::DescribedElsewhere);
     }
     let key = own_key(event, refund, MovementKind::Refund)?;
-    Ok(Movement { key, occurred_at: event.created, parts: vec![(Part::Gross, gross)] })
+    Ok(Movement { key, occurred_at: event.created, settles: None, parts: vec![(Part::Gross, gross)] })
 }
 
 fn own_key(event: &EventView<'_>, payment: &Payment<'_>, kind: MovementKind) -> Result<MovementKey, Reason> {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{Movement, MovementKind, Part, Reason};
+use ledger::{Movement, MovementKind, ObjectId, Part, Reason};
 
 use super::shown::Shown;
 use crate::stripe::snapshot::Object;
@@ -35,7 +35,11 @@ fn settlement(shown: Shown<'_>, counterpart: Part) -> Result<Option<Movement>, R
     for (part, units) in fees(line, fee)? {
         parts.push((part, shown.signed(Some(units))?));
     }
-    shown.movement(MovementKind::Settlement, line.id, parts, &[])
+    let movement = shown.movement(MovementKind::Settlement, line.id, parts, &[])?;
+    // What another counterpart than clearing takes was never announced there.
+    let source = line.source.as_ref().filter(|_| counterpart == Part::Gross);
+    let settles = source.and_then(|source| ObjectId::parse(source.id()?).ok());
+    Ok(movement.map(|movement| Movement { settles, ..movement }))
 }
 
 /// The fee by kind. Without details it is not told apart; with details it is their sum.

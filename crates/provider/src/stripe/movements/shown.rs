@@ -69,7 +69,7 @@ impl<'e> Shown<'e> {
             object_id,
             kind,
         };
-        Ok(Some(Movement { key, occurred_at: of_object.unwrap_or(self.event.created), parts }))
+        Ok(Some(Movement { key, occurred_at: of_object.unwrap_or(self.event.created), settles: None, parts }))
     }
 }
 

@@ -138,6 +138,22 @@ fn a_settlement_is_one_and_the_same_in_the_dispute_and_in_the_balance() {
 }
 
 #[test]
+fn a_line_says_which_money_object_it_takes_out_of_clearing() {
+    let settles = |line: &Value| {
+        let movement = movements("balance_transaction", line).remove(0);
+        movement.settles.map(|object| object.to_string())
+    };
+    let charge = line("txn_1", "charge", "charge", 1000, 59);
+    assert_eq!(settles(&charge).as_deref(), Some("src_of_line"));
+    let expanded = with(charge.clone(), "source", json!({ "id": "ch_1", "object": "charge" }));
+    assert_eq!(settles(&expanded).as_deref(), Some("ch_1"));
+    assert_eq!(settles(&with(charge, "source", Value::Null)), None);
+    // What another account than clearing takes was announced nowhere.
+    assert_eq!(settles(&line("txn_1", "stripe_fee", "fee", -20, 0)), None);
+    assert_eq!(settles(&withdrawn()), None);
+}
+
+#[test]
 fn the_fees_of_a_settlement_are_told_apart() {
     let detail = |kind: &str, amount: i64| json!({ "type": kind, "amount": amount, "currency": "usd" });
     let details = json!([

@@ -81,8 +81,8 @@ pub fn capture(charge: &str, minor: i64) -> Transaction {
 
 /// A capture, in cents of USD.
 pub fn capture_of(key: MovementKey, minor: i64) -> Transaction {
-    let movement =
-        Movement { key, occurred_at: NOW.plus_ms(-2000), parts: vec![(Part::Gross, dollars(minor))] };
+    let parts = vec![(Part::Gross, dollars(minor))];
+    let movement = Movement { key, occurred_at: NOW.plus_ms(-2000), settles: None, parts };
     PostingTable::built_in().post(&movement).unwrap()
 }
 
