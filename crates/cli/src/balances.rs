@@ -124,10 +124,12 @@ impl fmt::Display for TrialBalance<'_> {
             let between = if index == 0 { "" } else { "\n" };
             write!(f, "{between}{book}")?;
         }
-        let Some(LastAudit { run, kind, verdict, finished_at }) = &self.last_audit else {
+        let Some(LastAudit { run, kind, verdict, finished_at, head }) = &self.last_audit else {
             return writeln!(f, "\nno audit has run");
         };
-        writeln!(f, "\nlast audit: {verdict}, {kind} run {run} at {}", table::instant(*finished_at))
+        writeln!(f, "\nlast audit: {verdict}, {kind} run {run} at {}", table::instant(*finished_at))?;
+        let head = head.as_ref().map(|head| (head.height, head.digest.as_str()));
+        writeln!(f, "{}", table::head(head))
     }
 }
 

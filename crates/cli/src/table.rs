@@ -77,6 +77,16 @@ pub(crate) const fn mode(livemode: bool) -> &'static str {
     if livemode { "live" } else { "test" }
 }
 
+/// The head of the chain of checkpoints in a line: height and the first digits of its digest.
+pub(crate) fn head(head: Option<(i64, &str)>) -> String {
+    match head {
+        Some((height, digest)) => {
+            format!("head: checkpoint {height}, {}…", digest.get(..16).unwrap_or(digest))
+        }
+        None => "head: nothing is sealed yet".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

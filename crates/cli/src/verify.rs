@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::config;
 use crate::ending::{Answer, Failure, complain};
 use crate::output::print_either;
+use crate::table;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -23,10 +24,19 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// The newest checkpoint.
+#[derive(Debug, Serialize)]
+struct Head {
+    height: i64,
+    digest: String,
+}
+
 /// A report and the number under which it stands in `audit_run`, if it could be recorded.
 #[derive(Debug, Serialize)]
 struct Concluded<'r> {
     audit_run: Option<i64>,
+    /// The head of the chain of checkpoints, with what this run sealed; absent before the first.
+    head: Option<Head>,
     #[serde(flatten)]
     report: &'r Report,
 }
@@ -34,7 +44,11 @@ struct Concluded<'r> {
 impl fmt::Display for Concluded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.report)?;
-        self.audit_run.map_or(Ok(()), |number| writeln!(f, "recorded as audit run {number}"))
+        if let Some(number) = self.audit_run {
+            writeln!(f, "recorded as audit run {number}")?;
+        }
+        let head = self.head.as_ref().map(|head| (head.height, head.digest.as_str()));
+        writeln!(f, "{}", table::head(head))
     }
 }
 
@@ -58,7 +72,10 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Answer, Failure> {
             BTreeSet::new()
         }
     };
-    let concluded = Concluded { audit_run: recorded.ok().map(|RunId(number)| number), report: &report };
+    let head = standing.ok().and_then(|standing| standing.head);
+    let head = head.map(|head| Head { height: head.height.0, digest: head.digest.to_string() });
+    let audit_run = recorded.ok().map(|RunId(number)| number);
+    let concluded = Concluded { audit_run, head, report: &report };
     print_either(arguments.json, &concluded, &concluded)?;
     // Whoever acknowledges a finding knows; imbalanced books stay imbalanced all the same.
     let news = report.findings.iter().filter(|finding| !acknowledged.contains(finding.key.as_str())).count();

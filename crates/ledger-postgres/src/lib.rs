@@ -18,8 +18,8 @@ mod write;
 
 pub use books::PostgresBooks;
 pub use life::{AuditSeen, Batch, Life, Sealed};
-pub use operator::{Asked, Effect, PostgresOperator, Target, TargetRow};
-pub use reads::{Balance, EventSummary, LastAudit, Parked, ParkedSum, PostgresReader, UndecidedRow};
+pub use operator::{Asked, BalanceAsserted, BalanceStated, Effect, PostgresOperator, Target, TargetRow};
+pub use reads::{Balance, EventSummary, Head, LastAudit, Parked, ParkedSum, PostgresReader, UndecidedRow};
 pub use schema::{Applied, SCHEMA_VERSION, check_schema, migrate, migrate_as, migration_texts};
 pub use settings::Settings;
 pub use story::{

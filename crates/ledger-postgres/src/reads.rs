@@ -140,10 +140,27 @@ pub struct LastAudit {
     pub verdict: String,
     /// When its last check had ended.
     pub finished_at: Timestamp,
+    /// The head of the chain of checkpoints: what is sealed; absent before the first.
+    pub head: Option<Head>,
+}
+
+/// The newest checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Head {
+    /// Its number.
+    pub height: i64,
+    /// Its digest, hexadecimal.
+    pub digest: String,
 }
 
 const LAST_AUDIT: &str = "-- last_audit
-SELECT id, kind, verdict, finished_at FROM countersign.audit_run ORDER BY id DESC LIMIT 1";
+SELECT id, kind, verdict, finished_at, head.height, head.digest
+FROM countersign.audit_run
+LEFT JOIN (
+  SELECT height, encode(digest, 'hex') AS digest FROM countersign.checkpoint ORDER BY height DESC LIMIT 1
+) AS head ON true
+ORDER BY id DESC
+LIMIT 1";
 
 const BALANCES: &str = "-- balances
 SELECT
@@ -333,6 +350,10 @@ fn last_audit(row: &Row) -> Result<LastAudit, BooksError> {
         kind: column(row, "kind")?,
         verdict: column(row, "verdict")?,
         finished_at: column(row, "finished_at")?,
+        head: match column::<Option<i64>>(row, "height")? {
+            Some(height) => Some(Head { height, digest: column(row, "digest")? }),
+            None => None,
+        },
     })
 }
 
