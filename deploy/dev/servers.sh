@@ -142,6 +142,8 @@ prepare_postgres() {
       return 1
     }
     mv -- "$home/data.new" "$home/data"
+    # The published head of a history that is no more.
+    rm -f -- "$run/head"
   fi
   own_file postgres "$home/data/postgresql.conf" <<CONF
 # Written by deploy/dev/servers.sh at every start. What is not here has its default; see its head on durability.

@@ -28,6 +28,7 @@ admin_port_of() { # admin_port_of SERVICE
 configure_services() {
   export COUNTERSIGN_CONFIG=$root/deploy/dev/countersign.toml
   ((offset != 0)) || return 0
+  export COUNTERSIGN_CFG__AUDITOR__HEAD_FILE=$run/head
   local line section='' key value moved rest name
   while IFS= read -r line; do
     if [[ $line =~ ^\[([A-Za-z0-9_.]+)\] ]]; then

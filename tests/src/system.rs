@@ -119,7 +119,7 @@ impl System {
         format!(
             "[ingress]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
              [processor]\nadmin_listen = \"127.0.0.1:0\"\ndatabase_url = \"{}\"\n\
-             [auditor]\nadmin_listen = \"127.0.0.1:0\"\ndatabase_url = \"{}\"\n\
+             [auditor]\nhead_file = \"head\"\nadmin_listen = \"127.0.0.1:0\"\ndatabase_url = \"{}\"\n\
              [redis]\nurl = \"{}\"\nprefix = \"{}\"\nbudget_ms = 10000\n\
              [replay]\nsecret = \"file:replay\"\n\
              [rabbitmq]\nurl = \"{}\"\n\

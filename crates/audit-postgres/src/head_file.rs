@@ -34,7 +34,10 @@ pub struct HeadFile {
 }
 
 impl HeadFile {
-    /// At this path; made when the first head is appended.
+    /// Where it is if the configuration says nothing: where services keep their state.
+    pub const DEFAULT_PATH: &str = "/var/lib/countersign/head";
+
+    /// At this path; nothing is touched yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
@@ -42,6 +45,12 @@ impl HeadFile {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes sure that it can be appended to and read; makes it if there is none. Its folder must be there.
+    pub fn prepare(&self) -> Result<(), HeadFileError> {
+        OpenOptions::new().create(true).append(true).open(&self.path).map_err(|error| self.io(error))?;
+        self.last().map(drop)
     }
 
     /// The head in the last line; `None` if there is no file or nothing in it.
@@ -103,6 +112,18 @@ mod tests {
         let text = std::fs::read_to_string(file.path()).unwrap();
         let digest = "07".repeat(32);
         assert_eq!(text, format!("1970-01-01T00:00:00Z 1 {digest}\n1970-01-01T00:00:00Z 2 {digest}\n"));
+    }
+
+    #[test]
+    fn it_can_be_used_where_there_is_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = HeadFile::new(folder.path().join("head"));
+        file.prepare().unwrap();
+        assert_eq!(file.last().unwrap(), None);
+        let nowhere = HeadFile::new(folder.path().join("nowhere/head"));
+        assert!(nowhere.prepare().unwrap_err().to_string().contains("nowhere/head"));
+        std::fs::write(file.path(), "hello\n").unwrap();
+        assert!(matches!(file.prepare(), Err(HeadFileError::NoHead(_))));
     }
 
     #[test]

@@ -47,6 +47,12 @@ impl App {
             Admin::bind(config.admin_listen).with_context(|| format!("bind {}", config.admin_listen))?;
         let admin_address = admin.address;
         let head_file = config.head_file.as_ref().map(HeadFile::new);
+        match &head_file {
+            Some(file) => {
+                file.prepare().context("open auditor.head_file, where the head of the chain is published")?
+            }
+            None => tracing::warn!("The head of the chain is published nowhere: auditor.head_file is empty"),
+        }
         let ready = readiness(store.clone());
         let auditor = Auditor { store, metrics, alerts: alerts.clone(), head_file, handle };
         let auditor = Arc::new(auditor);

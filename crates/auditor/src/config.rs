@@ -6,6 +6,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 
 use audit::Limits;
+use audit_postgres::HeadFile;
 use runtime::config::{Document, Problems, Section};
 use runtime::sections::{self, Tls};
 use secrecy::{SecretSlice, SecretString};
@@ -26,7 +27,7 @@ pub struct Config {
     pub every: Duration,
     /// When a full run is due.
     pub full: Schedule,
-    /// Where the head of the chain is published; nowhere but in log, metrics and alerts if there is none.
+    /// Where the head of the chain is published; only in log, metrics and alerts if there is none.
     pub head_file: Option<PathBuf>,
     /// How many sealed rows an incremental run reads again at least.
     pub tail_rows: u64,
@@ -51,7 +52,7 @@ impl Config {
             database_tls,
             every: Duration::from_secs(s.integer("every_s", 60, 1..=3_600)),
             full: schedule(s),
-            head_file: s.path("head_file"),
+            head_file: s.path_or("head_file", HeadFile::DEFAULT_PATH),
             tail_rows: s.integer("tail_rows", 10_000, 0..=10_000_000),
             limits: Limits::read(|key, default, range| s.integer(key, default, range)),
             audit_token: s.names().iter().any(|key| key == "audit_token").then(|| s.secret("audit_token")),
@@ -96,8 +97,19 @@ mod tests {
             read("[auditor]\ndatabase_url = \"postgres://countersign_auditor@localhost/countersign\"\n")
                 .unwrap();
         assert_eq!(config.every, Duration::from_mins(1));
+        assert_eq!(config.head_file.as_deref(), Some(Path::new("/var/lib/countersign/head")));
         assert_eq!(config.admin_listen.port(), 9083);
         assert_eq!((config.limits, config.tail_rows), (Limits::default(), 10_000));
+    }
+
+    #[test]
+    fn the_head_goes_where_the_configuration_says_and_nowhere_if_it_says_so() {
+        for (path, expected) in [("head", Some(Path::new("/nowhere/head"))), ("", None)] {
+            let config = read(&format!(
+                "[auditor]\ndatabase_url = \"postgres://a@localhost/b\"\nhead_file = \"{path}\"\n"
+            ));
+            assert_eq!(config.unwrap().head_file.as_deref(), expected);
+        }
     }
 
     #[test]

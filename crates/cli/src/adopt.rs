@@ -20,6 +20,10 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: &Arguments, handle: &Handle) -> Result<Answer, Failure> {
     let config::Auditing { store, head_file } = config::auditor()?;
     let store = AuditStore::connect(&store).context("connect to the books")?;
+    // Before anything is declared: what cannot be published would be a finding ever after.
+    if let Some(file) = &head_file {
+        file.prepare().context("open auditor.head_file")?;
+    }
     let head = store.adopt(&arguments.reason).await.context("seal the books anew")?;
     print(&format!("adopted as checkpoint {} {}\n", head.height, head.digest))?;
     if let Some(file) = head_file {

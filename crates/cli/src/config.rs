@@ -4,6 +4,7 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 
+use audit_postgres::HeadFile;
 use runtime::config::{Document, Problems};
 use runtime::sections::{self, Source, Tls};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -128,7 +129,7 @@ pub(crate) struct Auditing {
     /// The database, as the auditor, with the limits that the service has.
     pub(crate) store: audit_postgres::Settings,
     /// Where the head of the chain is published, if anywhere.
-    pub(crate) head_file: Option<audit_postgres::HeadFile>,
+    pub(crate) head_file: Option<HeadFile>,
 }
 
 /// `[auditor]`: what decides about a verdict.
@@ -143,7 +144,7 @@ pub(crate) fn auditor() -> Result<Auditing, Problems> {
             tail_rows: s.integer("tail_rows", 10_000, 0..=10_000_000),
             ..audit_postgres::Settings::new(url.expose_secret())
         };
-        let head_file = s.path("head_file").map(audit_postgres::HeadFile::new);
+        let head_file = s.path_or("head_file", HeadFile::DEFAULT_PATH).map(HeadFile::new);
         s.leave_rest();
         Auditing { store, head_file }
     });

@@ -286,6 +286,12 @@ impl Section<'_> {
         Some(self.folder.join(text))
     }
 
+    /// The path of a file, or the default; none if the key is there and empty: whoever says so does without.
+    pub fn path_or(&mut self, key: &str, default: &str) -> Option<PathBuf> {
+        let text = self.text(key).unwrap_or_else(|| default.to_owned());
+        (!text.is_empty()).then(|| self.folder.join(text))
+    }
+
     /// A socket address, or the default.
     pub fn address(&mut self, key: &str, default: SocketAddr) -> SocketAddr {
         self.parsed(key, default)

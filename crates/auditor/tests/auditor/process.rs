@@ -77,7 +77,7 @@ fn output(config: &Path, argument: &str) -> Output {
 async fn the_log_says_when_books_balance_and_when_not_and_sigterm_ends_it_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("countersign.toml");
-    let text = "[auditor]\nadmin_listen = \"127.0.0.1:0\"\ndatabase_url = \"env:AUDITOR_TEST_DATABASE_URL\"\nevery_s = 1\n";
+    let text = "[auditor]\nhead_file = \"head\"\nadmin_listen = \"127.0.0.1:0\"\ndatabase_url = \"env:AUDITOR_TEST_DATABASE_URL\"\nevery_s = 1\n";
     std::fs::write(&config, text).unwrap();
 
     let database = balanced().await;
@@ -102,6 +102,18 @@ async fn the_log_says_when_books_balance_and_when_not_and_sigterm_ends_it_in_ord
     assert_eq!(process.until_logged("A finding has healed")["key"], alert["key"]);
     assert_eq!(process.terminate(), Some(0));
     database.close().await;
+}
+
+#[test]
+fn an_auditor_that_cannot_publish_the_head_does_not_start_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("countersign.toml");
+    let text = "[auditor]\nadmin_listen = \"127.0.0.1:0\"\ndatabase_url = \"postgres://localhost\"\nhead_file = \"gone/head\"\n";
+    std::fs::write(&config, text).unwrap();
+    let ended = command(&config).output().unwrap();
+    let log = String::from_utf8(ended.stderr).unwrap();
+    assert!(!ended.status.success(), "{log}");
+    assert!(log.contains("auditor.head_file") && log.contains("gone/head"), "{log}");
 }
 
 #[test]

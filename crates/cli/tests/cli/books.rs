@@ -18,7 +18,7 @@ fn configured(database: &Database) -> Configured {
 fn configured_with(database: &Database, more: &str) -> Configured {
     let url = |role| database.url(role);
     Configured::new(&format!(
-        "[postgres]\nurl = \"{}\"\n[auditor]\nadmin_listen = \"127.0.0.1:9083\"\ndatabase_url = \"{}\"\n\
+        "[postgres]\nurl = \"{}\"\n[auditor]\nhead_file = \"head\"\nadmin_listen = \"127.0.0.1:9083\"\ndatabase_url = \"{}\"\n\
          [operator]\ndatabase_url = \"{}\"\n{more}",
         url(Role::Superuser),
         url(Role::Auditor),
@@ -112,7 +112,7 @@ async fn damaged_books_are_found_with_currency_amount_and_transaction() {
 async fn books_that_are_away_cannot_be_checked() {
     let url = "postgres://countersign_x@127.0.0.1:1/countersign";
     let configured = Configured::new(&format!(
-        "[auditor]\ndatabase_url = \"{url}\"\n[operator]\ndatabase_url = \"{url}\"\n[postgres]\nurl = \"{url}\"\n"
+        "[auditor]\nhead_file = \"head\"\ndatabase_url = \"{url}\"\n[operator]\ndatabase_url = \"{url}\"\n[postgres]\nurl = \"{url}\"\n"
     ));
     for arguments in [&["verify"][..], &["balances"], &["events"], &["event", "evt_1"], &["migrate"]] {
         let ended = configured.run(arguments);

@@ -68,8 +68,8 @@ client_key_file: {{ $folder }}/client.key
 {{- $own := dict
       "admin_listen" (include "countersign.listen" (dict "root" $root "port" (index $root.Values $name).ports.admin))
       "database_url" (printf "%s/%s-database-url" $at $name) -}}
-{{- if and (eq $name "auditor") $root.Values.auditor.head.enabled -}}
-{{- $_ := set $own "head_file" (printf "%s/head" (include "countersign.headFolder" $root)) -}}
+{{- if eq $name "auditor" -}}
+{{- $_ := set $own "head_file" (ternary (printf "%s/head" (include "countersign.headFolder" $root)) "" $root.Values.auditor.head.enabled) -}}
 {{- end -}}
 {{ include "countersign.toml.table" (dict "path" $name "table" (merge $own (index $root.Values.config $name))) }}
 {{ end -}}
