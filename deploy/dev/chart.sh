@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What `make chart` runs: the Helm chart, rendered over every set of values in ci/ by Helm itself and held against the
 # schemas of Kubernetes and of the custom resources, against Pod Security "restricted", and against the binaries; the pods'
-# processes started against real servers with no more rights than deploy/rabbitmq and deploy/redis give; and the
-# Dockerfile, linted. No cluster and no container engine is needed.
+# processes started against real servers with no more rights than deploy/rabbitmq and deploy/redis give; what the auditor
+# signs, verified by the official library of Standard Webhooks; and the Dockerfile, linted. No cluster and no container engine is needed.
 #
 # `chart.sh write` writes what is generated (values.schema.json, the README's tables) instead of comparing it.
 
