@@ -8,6 +8,7 @@
 mod alerts;
 mod books;
 mod damage;
+mod days;
 mod exhaustive;
 mod guards;
 mod money;
