@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help up down demo test check lint coverage chart sim chaos soak
+.PHONY: help up down demo test check lint coverage chart sim chaos soak bench
 
 pure := money signature handle ledger audit provider wire ports ingress processor testkit
 run_tests := $(if $(shell type -P cargo-nextest),nextest run,test)
@@ -51,6 +51,9 @@ soak: ## load without faults, watched for drift: make soak MINUTES=
 
 chart: ## the Helm chart and the image's file system, tested without a cluster
 	@deploy/dev/chart.sh
+
+bench: ## what auditing costs, on books of 10 million entries (7 GB for a while): make bench ENTRIES=
+	@ENTRIES=$(or $(ENTRIES),10000000) deploy/dev/bench.sh
 
 coverage: ## every test with its coverage counted; the table goes to tests/README.md
 	@deploy/dev/coverage.sh

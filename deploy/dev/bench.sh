@@ -1,0 +1,173 @@
+#!/usr/bin/env bash
+# What `make bench` runs: what auditing costs, on books of ENTRIES entries (10 million, about 7 GB) in a database of their
+# own that goes when it is done. Fails when a run that reads only what is new takes more than twice what it takes on ten
+# thousand entries, when a full run takes more than three times streaming the same columns once, or when it needs more
+# than 256 MiB.
+# shellcheck source-path=SCRIPTDIR
+source -- "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+cd -- "$root"
+
+readonly entries=${ENTRIES:-10000000} small=10000 new=1000 rss_max_mib=256
+if [[ ! $entries =~ ^[0-9]+$ ]] || ((entries < small)); then
+  die "$ex_usage" "ENTRIES is $small or more"
+fi
+
+report build "the tool, in release"
+cargo build --quiet --locked --release -p countersign-cli
+binary=${CARGO_TARGET_DIR:-target}/release/countersign
+deploy/dev/servers.sh status >/dev/null || {
+  deploy/dev/servers.sh start
+  started=yes
+}
+
+folder=$(mktemp -d)
+readonly database=bench_$$ folder
+sql() { deploy/dev/servers.sh psql -qAt -v ON_ERROR_STOP=1 -d "$database" "$@"; }
+clean() {
+  deploy/dev/servers.sh psql -qc "DROP DATABASE IF EXISTS $database WITH (FORCE)" || true
+  rm -rf -- "$folder"
+  [[ -z ${started:-} ]] || deploy/dev/servers.sh stop
+}
+trap clean EXIT
+deploy/dev/servers.sh psql -qc "CREATE DATABASE $database"
+at=127.0.0.1:$postgres_port/$database
+cat >"$folder/countersign.toml" <<CONF
+[postgres]
+url = "postgres://postgres@$at"
+[auditor]
+database_url = "postgres://countersign_auditor@$at"
+head_file = "head"
+CONF
+export COUNTERSIGN_CONFIG=$folder/countersign.toml
+"$binary" migrate >/dev/null
+
+# A charge makes five entries: its capture, and its settlement with a fee. Each has its event and its delivery.
+sql <<'SQL'
+INSERT INTO countersign.account (name) VALUES
+  ('assets:stripe:clearing'), ('income:sales'), ('assets:stripe:balance'), ('expenses:psp-fees');
+CREATE PROCEDURE public.load(first BIGINT, last BIGINT) LANGUAGE sql AS $$
+  INSERT INTO countersign.event (id, source, provider, provider_account, livemode, event_id, event_type, object_id, object_amount,
+    object_currency, own_account, occurred_at, fingerprint, fingerprint_version, payload, keep_list_version, outcome, trace_id)
+  OVERRIDING SYSTEM VALUE
+  SELECT 2 * n - k, 'stripe', 'stripe', 'acct_bench', FALSE, 'evt_' || md5((2 * n - k)::TEXT),
+    CASE k WHEN 1 THEN 'charge.succeeded' ELSE 'balance_transaction' END, CASE k WHEN 1 THEN 'ch_' ELSE 'txn_' END || md5(n::TEXT),
+    1000 + n % 5000, 'USD', 'acct_bench', now(), sha256(n::TEXT::BYTEA), 1,
+    json_build_object('id', md5(n::TEXT), 'object', 'charge', 'amount', n, 'currency', 'usd', 'source', 'ch_' || md5(n::TEXT))::TEXT,
+    1, 'booked', md5(n::TEXT)
+  FROM generate_series(first, last) AS n, (VALUES (1), (0)) AS of (k);
+  INSERT INTO countersign.delivery (instance, sequence, source, provider_account, livemode, event_id, event_type, event_row,
+    outcome, replay_checked, trace_id, received_at)
+  SELECT 'bench', id, source, provider_account, livemode, event_id, event_type, id, 'booked', TRUE, trace_id, now()
+  FROM countersign.event WHERE id BETWEEN 2 * first - 1 AND 2 * last;
+  INSERT INTO countersign.transaction (id, movement_key, provider, provider_account, livemode, object_id, kind, settles, digest,
+    digest_version, posting_version, legs, source, event_row, trace_id, occurred_at)
+  OVERRIDING SYSTEM VALUE
+  SELECT id, 'stripe/acct_bench/test/' || object_id || '/' || kind, 'stripe', 'acct_bench', FALSE, object_id, kind,
+    CASE kind WHEN 'settlement' THEN 'ch_' || substr(object_id, 5) END, fingerprint, 1, 1,
+    CASE kind WHEN 'capture' THEN 2 ELSE 3 END, 'stripe', id, trace_id, now()
+  FROM countersign.event, LATERAL (SELECT CASE id % 2 WHEN 1 THEN 'capture' ELSE 'settlement' END AS kind) AS of
+  WHERE id BETWEEN 2 * first - 1 AND 2 * last;
+  INSERT INTO countersign.event_transaction (event_row, transaction_id, role)
+  SELECT id, id, 'first' FROM countersign.event WHERE id BETWEEN 2 * first - 1 AND 2 * last;
+  INSERT INTO countersign.entry (transaction_id, leg, account_id, amount_minor, currency, livemode)
+  SELECT 2 * n - k, leg, account.id, CASE name
+      WHEN 'income:sales' THEN -gross
+      WHEN 'assets:stripe:clearing' THEN CASE k WHEN 1 THEN gross ELSE -gross END
+      WHEN 'expenses:psp-fees' THEN 59
+      ELSE gross - 59
+    END, 'USD', FALSE
+  FROM generate_series(first, last) AS n
+  CROSS JOIN LATERAL (SELECT 1000 + n % 5000 AS gross) AS amount
+  CROSS JOIN (VALUES (1, 1, 'assets:stripe:clearing'), (1, 2, 'income:sales'), (0, 1, 'assets:stripe:balance'),
+    (0, 2, 'expenses:psp-fees'), (0, 3, 'assets:stripe:clearing')) AS legs (k, leg, name)
+  JOIN countersign.account USING (name)
+  ORDER BY 1, 2;
+$$;
+SQL
+
+charges=0
+add() { # add ENTRIES: past no guard
+  sql -c "CALL public.load($((charges + 1)), $((charges + $1 / 5)))"
+  charges=$((charges + $1 / 5))
+}
+verify() { # verify [--full]: fails unless nothing is found
+  "$binary" verify "$@" >"$folder/verdict" 2>"$folder/progress" || {
+    cat -- "$folder/verdict" "$folder/progress" >&2
+    die 1 "the auditor objects to the books"
+  }
+}
+seal() { # what others of this server have under way holds it up for moments
+  local unsealed='SELECT coalesce(max(xid), 0) >= (SELECT coalesce(max(xid_hi), 0) FROM countersign.checkpoint) FROM countersign.entry'
+  for ((run_number = 0; run_number < 300; run_number++)); do
+    verify
+    [[ $(sql -c "$unsealed") == t ]] || return 0
+  done
+  die 1 "the books are never sealed"
+}
+incremental() { # sets `took`: the median of five runs, each over what is new since the one before
+  local times=() since
+  for _ in 1 2 3 4 5; do
+    add "$new"
+    since=$(now_ms)
+    verify
+    times+=($(($(now_ms) - since)))
+  done
+  took=$(printf '%s\n' "${times[@]}" | sort -n | sed -n 3p)
+}
+
+add "$small"
+seal
+incremental
+readonly small_ms=$took
+report small "a run over the last $new on $small entries: $small_ms ms"
+
+report load "$entries entries, with nobody to check them but the auditor"
+since=$(now_ms)
+sql -c 'ALTER TABLE countersign.entry DISABLE TRIGGER entry_rules;
+  ALTER TABLE countersign.transaction DISABLE TRIGGER transaction_has_entries'
+while ((charges * 5 < entries)); do
+  chunk=$((entries - charges * 5 < 50000 ? entries - charges * 5 : 50000))
+  add "$((chunk < 5 ? 5 : chunk))"
+done
+sql -c 'ALTER TABLE countersign.entry ENABLE ALWAYS TRIGGER entry_rules;
+  ALTER TABLE countersign.transaction ENABLE ALWAYS TRIGGER transaction_has_entries'
+sql -c 'VACUUM (ANALYZE)'
+report load "took $(seconds_since "$since"), $(sql -c "SELECT pg_size_pretty(pg_database_size('$database'))")"
+since=$(now_ms)
+seal
+report seal "took $(seconds_since "$since"), $(sql -c 'SELECT count(*) FROM countersign.checkpoint') checkpoints"
+incremental
+readonly large_ms=$took
+report incremental "a run over the last $new on $((charges * 5)) entries: $large_ms ms (at most $((2 * small_ms)))"
+
+stream() { # sets `took`: every column that a checkpoint seals, once, to nowhere
+  local since file
+  since=$(now_ms)
+  for file in crates/audit-postgres/sql/sealed/*.sql; do
+    sql -c "COPY ($(sed '/^WHERE/,$d' "$file")) TO STDOUT (FORMAT binary)" >/dev/null
+  done
+  took=$(($(now_ms) - since))
+}
+stream # what follows finds the caches as warm
+stream
+readonly stream_ms=$took
+since=$(now_ms)
+verify --full &
+full=$! rss_kib=0
+# The process below the function, and the most that it has held so far.
+while kill -0 "$full" 2>/dev/null; do
+  read -ra children <"/proc/$full/task/$full/children" 2>/dev/null || true
+  for pid in "${children[@]}"; do
+    held=$(sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$pid/status" 2>/dev/null) || true
+    ((${held:-0} <= rss_kib)) || rss_kib=$held
+  done
+  sleep 0.05
+done
+wait "$full"
+readonly full_ms=$(($(now_ms) - since)) rss_mib=$((rss_kib / 1024))
+report streaming "the same columns once: $stream_ms ms"
+report full "a full run: $full_ms ms (at most $((3 * stream_ms))), $rss_mib MiB (at most $rss_max_mib)"
+
+((large_ms <= 2 * small_ms)) || die 1 "an incremental run costs more the more there is"
+((full_ms <= 3 * stream_ms)) || die 1 "a full run costs more than three times streaming"
+((rss_kib > 0 && rss_mib <= rss_max_mib)) || die 1 "a full run needs $rss_mib MiB"
