@@ -49,7 +49,7 @@ impl App {
         let head_file = config.head_file.as_ref().map(HeadFile::new);
         match &head_file {
             Some(file) => {
-                file.prepare().context("open auditor.head_file, where the head of the chain is published")?
+                file.prepare().context("open auditor.head_file, where the head of the chain is published")?;
             }
             None => tracing::warn!("The head of the chain is published nowhere: auditor.head_file is empty"),
         }
