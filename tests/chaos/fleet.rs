@@ -265,7 +265,10 @@ impl Fleet {
                     Service::Processor => port(9_093),
                     Service::Auditor => port(9_096),
                 };
-                std::fs::write(folder.join(format!("{name}.toml")), config(ground, &hops, listen, admin))?;
+                std::fs::write(
+                    folder.join(format!("{name}.toml")),
+                    config(ground, &hops, &name, listen, admin),
+                )?;
                 let skewed = service == Service::Ingress && number == 1;
                 let variables = if skewed { faketime(&args.faketime, &clock) } else { Vec::new() };
                 let (folder, life) = (folder.clone(), Mutex::default());
@@ -307,7 +310,13 @@ fn faketime(library: &Path, clock: &Path) -> Vec<(String, String)> {
 }
 
 /// One file for all three services, as everywhere.
-fn config(ground: &Ground, hops: &[(Server, FaultProxy)], listen: SocketAddr, admin: SocketAddr) -> String {
+fn config(
+    ground: &Ground,
+    hops: &[(Server, FaultProxy)],
+    name: &str,
+    listen: SocketAddr,
+    admin: SocketAddr,
+) -> String {
     let at = |server: Server| {
         let hop = hops.iter().find_map(|(to, proxy)| (*to == server).then_some(proxy.address));
         hop.unwrap_or_else(|| ground.address(server))
@@ -317,7 +326,7 @@ fn config(ground: &Ground, hops: &[(Server, FaultProxy)], listen: SocketAddr, ad
         "[ingress]\nlisten = \"{listen}\"\nadmin_listen = \"{admin}\"\ncontrol_total_s = 2\n\
          [processor]\nadmin_listen = \"{admin}\"\ndatabase_url = \"postgres://countersign_processor@{postgres}/countersign\"\n\
          [auditor]\nadmin_listen = \"{admin}\"\ndatabase_url = \"postgres://countersign_auditor@{postgres}/countersign\"\n\
-         every_s = 2\n[auditor.alerts]\nrunbook_base_url = \"https://runbooks.example\"\n\
+         every_s = 2\nhead_file = \"{name}.head\"\n[auditor.alerts]\nrunbook_base_url = \"https://runbooks.example\"\n\
          [auditor.alerts.routes.chaos]\nkind = \"webhook\"\nurl = \"file:alerts-url\"\nsecrets = [\"file:alerts\"]\n\
          [operator]\ndatabase_url = \"{}\"\n\
          [redis]\nurl = \"redis://{redis}/0\"\n\

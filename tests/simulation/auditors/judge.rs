@@ -51,6 +51,8 @@ pub(super) fn judge(world: &World, finding: &Finding) -> Result<(), &'static str
         | Fault::RoleExcess
         | Fault::OwnerChanged
         | Fault::DurabilityOff
+        | Fault::NotSettled
+        | Fault::BalanceDiffers
         | Fault::SourceSilent => Err("nothing here could do that"),
     })
 }
