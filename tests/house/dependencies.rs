@@ -79,8 +79,8 @@ const ONLY: &[(&str, &[&str])] = &[
     ("refinery", &["ledger-postgres"]),
     ("rustls", &["tls"]),
     ("rustls-native-certs", &["tls"]),
-    ("hyper", &["auditor"]),
-    ("tokio-rustls", &["auditor"]),
+    ("hyper", &["auditor", "runtime"]),
+    ("tokio-rustls", &["runtime"]),
 ];
 
 /// What no core crate may reach, directly or through others: async, IO, logging, drivers.

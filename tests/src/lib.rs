@@ -8,10 +8,12 @@
 )]
 
 mod dice;
+mod otlp;
 mod process;
 mod system;
 
 pub use dice::Dice;
+pub use otlp::{Collector, Seen};
 pub use process::Process;
 pub use system::{Reply, System};
 

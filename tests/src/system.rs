@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use ledger::EventKey;
 use reqwest::Client;
 use runtime::config::Document;
+use runtime::sections::Telemetry;
 use runtime::{Stop, TokioExecutor};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -65,7 +66,7 @@ impl Reply {
 impl System {
     /// Servers for one test; nothing of ours runs yet.
     pub async fn new() -> Self {
-        TELEMETRY.get_or_init(|| runtime::telemetry::start("countersign-tests"));
+        TELEMETRY.get_or_init(|| runtime::telemetry::start("countersign-tests", &Telemetry::default()));
         let (redis, folder) = (KeyPrefix::fresh(), tempfile::tempdir().unwrap());
         std::fs::write(folder.path().join("stripe"), stripe::SECRET).unwrap();
         std::fs::write(folder.path().join("replay"), "a replay secret that only tests know").unwrap();

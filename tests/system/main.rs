@@ -8,4 +8,5 @@ mod floods;
 mod outages;
 mod privacy;
 mod processes;
+mod traces;
 mod way;

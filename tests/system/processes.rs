@@ -62,6 +62,12 @@ fn countersign(system: &System, arguments: &[&str]) -> (Option<i32>, Value, Stri
     (output.status.code(), said, String::from_utf8(output.stderr).unwrap())
 }
 
+/// Has what is parked released by an operator.
+pub(crate) fn release(system: &System, arguments: &[&str]) {
+    let (code, released, stderr) = countersign(system, &[&["release"], arguments].concat());
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{released}");
+}
+
 /// An ingress and a processor, as processes of their own.
 async fn running(system: &System) -> (SocketAddr, [Process; 2]) {
     let services = ["ingress", "processor"].map(|service| Process::start(system, service, &[]));

@@ -9,7 +9,6 @@ mod backoff;
 mod config;
 mod direct;
 mod finding;
-mod http;
 mod key;
 mod log;
 mod metrics;

@@ -39,6 +39,8 @@ pub struct Config {
     pub alerts: alert::Settings,
     /// How long a stop may take; a run under way is finished in that time or given up.
     pub drain: Duration,
+    /// What people are shown of traces.
+    pub telemetry: sections::Telemetry,
 }
 
 impl Config {
@@ -46,6 +48,7 @@ impl Config {
     pub fn read(mut document: Document) -> Result<Self, Problems> {
         document.skip(&["redis", "replay", "rabbitmq", "sources", "ingress", "processor", "operator"]);
         let database_tls = sections::postgres_tls(&mut document);
+        let telemetry = sections::telemetry(&mut document);
         let config = document.section("auditor", |s| Self {
             admin_listen: s.address("admin_listen", SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9083)),
             database_url: sections::database_url(s, "database_url"),
@@ -58,6 +61,7 @@ impl Config {
             audit_token: s.names().iter().any(|key| key == "audit_token").then(|| s.secret("audit_token")),
             alerts: alert::Settings::read(s),
             drain: Duration::from_secs(s.integer("drain_s", 25, 1..=600)),
+            telemetry,
         });
         document.finish()?;
         Ok(config)

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    service::serve(SERVICE, config.drain, async |handle, stop| {
+    service::serve(SERVICE, &config.telemetry, config.drain, async |handle, stop| {
         let app = App::bind(&config, handle)?;
         tracing::info!(admin = %app.admin_address, "Listening");
         app.run(stop).await

@@ -20,6 +20,7 @@ use futures_util::future::join;
 use ports::{BoxFuture, Bus, BusUnavailable, Handle, NotConfirmed, Outgoing, Queue, Subscription, Task};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::consuming::Consuming;
 use crate::publishing::{Publication, Publisher};
@@ -87,6 +88,9 @@ impl RabbitMq {
     }
 
     async fn publish_confirmed(&self, message: Outgoing) -> Result<(), NotConfirmed> {
+        // Whoever publishes within a span knows what for; where to is known here.
+        let (address, port) = self.settings.address.host_and_port();
+        Span::current().record("server.address", address).record("server.port", port);
         if !self.pulse.accepts() {
             return Err(NotConfirmed::Unreachable);
         }

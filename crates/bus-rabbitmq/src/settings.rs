@@ -80,6 +80,11 @@ impl Address {
         format!("{}:{}", self.0.authority.host, self.0.authority.port)
     }
 
+    /// The server's name and port, apart.
+    pub(crate) fn host_and_port(&self) -> (&str, u16) {
+        (&self.0.authority.host, self.0.authority.port)
+    }
+
     /// The URL for the driver, with the heartbeat of the settings.
     pub(crate) fn uri(&self, heartbeat_seconds: u16) -> AMQPUri {
         let mut uri = self.0.clone();

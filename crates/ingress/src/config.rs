@@ -33,6 +33,8 @@ pub struct Config {
     pub bus: bus_rabbitmq::Settings,
     /// The sources.
     pub sources: Vec<SourceGate>,
+    /// What people are shown of traces.
+    pub telemetry: sections::Telemetry,
 }
 
 const fn local(port: u16) -> SocketAddr {
@@ -46,6 +48,7 @@ impl Config {
         let bus = bus_settings(&sections::rabbitmq(&mut document));
         let bus = document.checked("rabbitmq.url", bus);
         let sources = sources::sources(&mut document);
+        let telemetry = sections::telemetry(&mut document);
         document.skip(&["postgres", "processor", "auditor", "operator"]);
         let config = document.section("ingress", |s| {
             let open_or_closed = [("open", ReplayPolicy::Open), ("closed", ReplayPolicy::Closed)];
@@ -68,6 +71,7 @@ impl Config {
                 replay,
                 bus: bus?,
                 sources,
+                telemetry,
             })
         });
         document.finish()?;

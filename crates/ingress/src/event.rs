@@ -8,6 +8,7 @@ use data_encoding::HEXLOWER;
 use ledger::{EventId, EventKey, UnixMillis, content_digest};
 use ports::{Age, Ask, Claim, CrashPoint, Held, NotConfirmed, OwnerToken, Promotion, ReplayUnavailable};
 use provider::{Provider, Unreadable};
+use tracing::Instrument as _;
 use wire::{AcceptedEvent, Event, Evidence, Listed, Origin, RefusedDelivery, ReplayCheck, Sequence};
 
 use crate::answer::Outcome;
@@ -15,7 +16,7 @@ use crate::notices::{Notice, Subject, Turn};
 use crate::objection::Objection;
 use crate::remembered::Remembered;
 use crate::source::age_s;
-use crate::{Answer, Gate, Problem, ReplayPolicy, SourceGate, message};
+use crate::{Answer, Gate, Problem, ReplayPolicy, SourceGate, message, span};
 
 /// An event of a delivery, and whose.
 struct InHand<'a> {
@@ -78,11 +79,11 @@ impl Gate {
             Ok(Claim::Taken(held)) => Passage::Claimed(held),
             Ok(Claim::Replayed(result)) => {
                 self.metrics.replayed(result.as_ref());
-                return Answer::Replayed(event_id, result);
+                return again(event, Answer::Replayed(event_id, result));
             }
-            Ok(Claim::Parked) => return Answer::Parked(event_id),
+            Ok(Claim::Parked) => return again(event, Answer::Parked(event_id)),
             Ok(Claim::InFlight { retry_after_ms }) => {
-                return Answer::Refused(Problem::in_flight(retry_after_ms));
+                return again(event, Answer::Refused(Problem::in_flight(retry_after_ms)));
             }
             Ok(Claim::Reused) => return self.other_content(in_hand, ask).await,
             Err(unavailable) => match self.policy.replay {
@@ -140,9 +141,11 @@ impl Gate {
         let key = in_hand.event.key_of_content();
         let passage = match self.seams.replay.claim(&key, ask).await {
             Ok(Claim::Taken(held)) => Passage::Claimed(held),
-            Ok(Claim::Parked | Claim::Replayed(_)) => return Answer::Parked(in_hand.event.key.event_id),
+            Ok(Claim::Parked | Claim::Replayed(_)) => {
+                return again(&in_hand.event, Answer::Parked(in_hand.event.key.event_id.clone()));
+            }
             Ok(Claim::InFlight { retry_after_ms }) => {
-                return Answer::Refused(Problem::in_flight(retry_after_ms));
+                return again(&in_hand.event, Answer::Refused(Problem::in_flight(retry_after_ms)));
             }
             // The beginnings of two fingerprints are the same by chance: no claim to have, and the books are told all the same.
             Ok(Claim::Reused) => Passage::Unchecked,
@@ -266,7 +269,10 @@ impl Gate {
 
     /// Publishes what is numbered. Only what was confirmed is listed.
     async fn publish(&self, message: ports::Outgoing, listed: Listed) -> Result<(), NotConfirmed> {
-        let published = self.seams.bus.publish(message).await;
+        let span = span::publish(&message, &listed);
+        let message = message::traced(message, &span);
+        let published = self.seams.bus.publish(message).instrument(span.clone()).await;
+        span::published(&span, published);
         match &published {
             Ok(()) => self.totals.confirmed(listed),
             Err(unconfirmed) => {
@@ -294,6 +300,18 @@ impl Gate {
         let sequence = Sequence(self.sequence.fetch_add(1, Ordering::Relaxed).saturating_add(1));
         Origin { instance: self.instance, sequence, received_at, replay_check }
     }
+}
+
+/// Says what another delivery of an event is answered with.
+fn again(event: &Event, answer: Answer) -> Answer {
+    tracing::info!(
+        source = %event.key.source,
+        event_id = %event.key.event_id,
+        event_type = %event.event_type,
+        answer = answer.word(),
+        "Another delivery of a webhook event"
+    );
+    answer
 }
 
 fn listed(source: &SourceGate, origin: &Origin, event_id: EventId) -> Listed {

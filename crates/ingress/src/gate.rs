@@ -20,7 +20,7 @@ use crate::caller::Caller;
 use crate::notices::Notices;
 use crate::remembered::Remembered;
 use crate::strangers::Strangers;
-use crate::{Answer, Entry, Metrics, Problem, Response, SourceGate, Totals};
+use crate::{Answer, Entry, Metrics, Problem, Response, SourceGate, Totals, span};
 
 /// How long, and how many, events are remembered that came in time and were turned away without a claim.
 const TURNED_AWAY: (Duration, usize) = (Duration::from_hours(72), 10_000);
@@ -114,6 +114,15 @@ enum Content {
     None(Unreadable),
 }
 
+impl Content {
+    fn events(&self) -> &[Event] {
+        match self {
+            Self::Events(events, _) => events,
+            Self::Unreadable => &[],
+        }
+    }
+}
+
 impl Gate {
     /// A gate for these sources. Its instance id is new with every call.
     pub fn new(
@@ -204,6 +213,8 @@ impl Gate {
             Ok(content) => content,
             Err(problem) => return self.refused(&arrival.source, problem).into(),
         };
+        let span = Span::current();
+        let named = span::authentic(&span, &arrival, content.events());
         let Arrival { body, received_at, .. } = arrival;
         let Ok(place) = Arc::clone(&self.in_flight).try_acquire_owned() else {
             if let Content::Events(events, _) = &content {
@@ -211,7 +222,9 @@ impl Gate {
                     self.turn_away(&source, event, received_at);
                 }
             }
-            return self.refused(source.source.as_str(), Problem::Overloaded).into();
+            let overloaded = self.refused(source.source.as_str(), Problem::Overloaded);
+            span::keep(&span, &overloaded, named.as_ref());
+            return overloaded.into();
         };
         // A task of its own: a client that hangs up must not stop the work between claim and promotion.
         let (gate, sender) = (Arc::clone(self), Arc::clone(&source));
@@ -228,13 +241,14 @@ impl Gate {
             drop(place);
             response
         };
-        let work = self.handle.spawn("admission", work.instrument(Span::current()));
+        let work = self.handle.spawn("admission", work.instrument(span.clone()));
         let answered = self.handle.within(self.policy.patience, work).await.flatten();
         let response = answered.unwrap_or_else(|| {
             tracing::warn!(source = %source.source, "No answer in time; the work goes on without its client");
             Answer::Refused(Problem::NotDurable).into()
         });
         self.count(Some(&source.source), &response.answer);
+        span::keep(&span, &response.answer, named.as_ref());
         response
     }
 

@@ -16,7 +16,7 @@ use runtime::admin::Serving;
 use serde_json::{Map, Value, json};
 use tracing::Instrument as _;
 
-use crate::{Answer, Arrival, Caller, Gate, Problem, Proxies, Response};
+use crate::{Answer, Arrival, Caller, Gate, Problem, Proxies, Response, span};
 
 /// Longer than a balancer's idle timeout, so that the balancer is the one to close.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -80,13 +80,11 @@ async fn webhook(
     payload: web::Payload,
     shell: web::Data<Shell>,
 ) -> HttpResponse {
-    // A new root: a trace context from the internet is never adopted.
-    let span = tracing::info_span!(parent: None, "webhook", trace_id = tracing::field::Empty);
-    if let Some(trace_id) = runtime::telemetry::trace_id(&span) {
-        span.record("trace_id", trace_id);
-    }
-    let answer = answer(&request, source.into_inner(), payload, &shell).instrument(span).await;
-    respond(answer)
+    let source = source.into_inner();
+    let span = span::request(request.method(), Some(source.as_str()).filter(|name| shell.gate.knows(name)));
+    let response = answer(&request, source, payload, &shell).instrument(span.clone()).await;
+    span::answered(&span, &response.answer);
+    respond(response)
 }
 
 async fn answer(request: &HttpRequest, source: String, payload: web::Payload, shell: &Shell) -> Response {

@@ -15,6 +15,7 @@ mod problem;
 mod remembered;
 mod secrets;
 mod source;
+mod span;
 mod strangers;
 mod tally;
 mod totals;

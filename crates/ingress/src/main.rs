@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    service::serve(SERVICE, config.limits.drain, async |handle, stop| {
+    service::serve(SERVICE, &config.telemetry.clone(), config.limits.drain, async |handle, stop| {
         let app = App::bind(config, handle)?;
         tracing::info!(address = %app.address, admin = %app.admin_address, "Listening");
         app.run(stop).await

@@ -54,14 +54,16 @@ fn of(instance: InstanceId) -> Headers {
         .with(header::INSTANCE, instance.to_string())
 }
 
-/// The trace of the delivery goes along: its id stands on whatever is booked from it.
 fn numbered(origin: &Origin, source: &str) -> Headers {
-    let headers =
-        of(origin.instance).with(header::SEQUENCE, origin.sequence.to_string()).with(header::SOURCE, source);
-    match runtime::telemetry::traceparent(&Span::current()) {
-        Some(traceparent) => headers.with(header::TRACEPARENT, traceparent),
-        None => headers,
+    of(origin.instance).with(header::SEQUENCE, origin.sequence.to_string()).with(header::SOURCE, source)
+}
+
+/// The trace goes along: its id stands on whatever is booked from it.
+pub(crate) fn traced(mut message: Outgoing, publishing: &Span) -> Outgoing {
+    if let Some(traceparent) = runtime::telemetry::traceparent(publishing) {
+        message.headers = message.headers.with(header::TRACEPARENT, traceparent);
     }
+    message
 }
 
 fn of_event(headers: Headers, event: &Event) -> Headers {

@@ -8,7 +8,6 @@ use deadpool_postgres::{Object, Transaction};
 use ledger::{Account, ActionId, ActionKind, Reason, Status};
 use ports::{Acted, Assess, BooksError, Decision, EventRecord};
 use tokio_postgres::types::ToSql;
-use wire::Event;
 
 use crate::books::begin;
 use crate::error::of_driver;
@@ -162,15 +161,16 @@ async fn on_event(
 async fn acted(transaction: &Transaction<'_>, effect: &Effect) -> Result<Acted, BooksError> {
     let Effect { status, reason, event_row: Some(event_row) } = *effect else {
         let Effect { status, reason, .. } = *effect;
-        return Ok(Acted { event: None, status, reason, movements: Vec::new() });
+        return Ok(Acted { event: None, status, reason, movements: Vec::new(), trace_id: None });
     };
-    let event: Event = target::event(transaction, event_row).await?.event;
+    let Case { event, trace_id, .. } = target::event(transaction, event_row).await?;
     let mut events = standing::events(transaction, BTreeSet::from([event_row])).await?;
     let Some(there) = events.remove(&event.key) else {
-        return Ok(Acted { event: Some(event), status, reason, movements: Vec::new() });
+        return Ok(Acted { event: Some(event), status, reason, movements: Vec::new(), trace_id });
     };
     let reason = there.reason.filter(|_| there.status != Status::Dismissed);
-    Ok(Acted { event: Some(event), status: there.status, reason, movements: there.movements })
+    let (status, movements) = (there.status, there.movements);
+    Ok(Acted { event: Some(event), status, reason, movements, trace_id })
 }
 
 async fn row(

@@ -118,6 +118,7 @@ SELECT name, provider, own_account FROM countersign.source WHERE name = ANY ($1:
         &self,
         work: impl AsyncFnOnce(&mut Object) -> Result<T, BooksError>,
     ) -> Result<T, BooksError> {
+        self.connections.say_where();
         let mut client = self.connections.get().await?;
         if let Some(done) = self.handle.within(self.call_timeout, work(&mut client)).await {
             return done;

@@ -2,6 +2,7 @@
 
 use ports::BooksError;
 use tokio_postgres::error::{DbError, SqlState};
+use tracing::Span;
 
 /// By SQLSTATE, never by message text. The text of the result names state and constraint and no row data: a message,
 /// a detail or a parameter may quote a row.
@@ -18,6 +19,8 @@ pub(crate) fn of_driver(error: &tokio_postgres::Error) -> BooksError {
 }
 
 fn of_database(refusal: &DbError) -> BooksError {
+    // For whoever has a span around the call.
+    Span::current().record("db.response.status_code", refusal.code().code());
     of_state(refusal.code(), refusal.constraint())
 }
 

@@ -8,8 +8,10 @@ use ports::BooksError;
 use secrecy::ExposeSecret as _;
 use tls::Tls;
 use tls::postgres::Address;
+use tokio_postgres::config::Host;
 use tokio_postgres::{Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::Span;
 
 use crate::error::{of_connecting, of_pool, of_url};
 
@@ -51,6 +53,7 @@ impl Settings {
         config.tcp_user_timeout(self.call_timeout);
         // Fast: a transaction that was given up has its ROLLBACK queued, and asking costs a round trip each time.
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let place = Place::of(&config);
         let manager = match connector {
             None => Manager::from_config(config, NoTls, recycling),
             Some(rustls) => Manager::from_config(config, rustls, recycling),
@@ -62,7 +65,7 @@ impl Settings {
             .create_timeout(Some(self.connect_timeout))
             .build()
             .map_err(|_| BooksError::Unavailable("the pool has no runtime".to_owned()))?;
-        Ok(Connections { pool, line })
+        Ok(Connections { pool, line, place })
     }
 
     /// How the driver gets there.
@@ -111,9 +114,37 @@ impl Line {
 pub(crate) struct Connections {
     pool: Pool,
     line: Line,
+    place: Place,
+}
+
+/// What spans are told of where the pool leads.
+struct Place {
+    namespace: String,
+    host: Option<String>,
+    port: Option<u16>,
+}
+
+impl Place {
+    fn of(config: &Config) -> Self {
+        let host = config.get_hosts().iter().find_map(|host| match host {
+            Host::Tcp(name) => Some(name.clone()),
+            #[cfg(unix)]
+            Host::Unix(_) => None,
+        });
+        let namespace = format!("{}|countersign", config.get_dbname().unwrap_or_default());
+        Self { namespace, host, port: config.get_ports().first().copied() }
+    }
 }
 
 impl Connections {
+    /// Says on the current span, which is its caller's, where its statements go.
+    pub(crate) fn say_where(&self) {
+        let Place { namespace, host, port } = &self.place;
+        let span = Span::current();
+        span.record("db.namespace", namespace).record("server.port", port);
+        span.record("server.address", host.as_deref());
+    }
+
     /// One that is free, or a new one.
     pub(crate) async fn get(&self) -> Result<Object, BooksError> {
         self.pool.get().await.map_err(|error| self.line.explain(&error).unwrap_or_else(|| of_pool(&error)))

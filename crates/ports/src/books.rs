@@ -206,4 +206,6 @@ pub struct Acted {
     pub reason: Option<Reason>,
     /// Every movement that the event asserts and the books hold, in the order of their keys.
     pub movements: Vec<MovementKey>,
+    /// The trace of the delivery that brought the event.
+    pub trace_id: Option<TraceId>,
 }

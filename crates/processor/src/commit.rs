@@ -4,10 +4,17 @@ use std::sync::Arc;
 
 use ports::{Acted, CrashPoint, Delivery, Queue, Record};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 use wire::{ControlTotal, Request};
 
 use crate::evidence::evidence;
-use crate::{Consumption, News, Outage, Refusal, Work, decide, log};
+use crate::{Consumption, News, Outage, Refusal, Work, decide, log, span};
+
+/// A message in hand, and the span of its being processed.
+struct Taken<'a> {
+    delivery: &'a Delivery,
+    span: Span,
+}
 
 /// What speaks of deliveries: recorded after them.
 enum Rest {
@@ -26,25 +33,27 @@ impl Consumption {
         let now = self.handle.now();
         let (mut recording, mut records, mut rest) = (Vec::new(), Vec::new(), Vec::new());
         for delivery in batch {
-            match decide(delivery, queue, &self.policy, now) {
+            let taken = Taken { delivery, span: span::process(delivery, queue) };
+            match taken.span.in_scope(|| decide(delivery, queue, &self.policy, now)) {
                 Work::Record(record) => {
-                    recording.push(delivery);
+                    recording.push(taken);
                     records.push(*record);
                 }
-                Work::Count(total) => rest.push((delivery, Rest::Count(total))),
-                Work::Act(request) => rest.push((delivery, Rest::Act(request))),
+                Work::Count(total) => rest.push((taken, Rest::Count(total))),
+                Work::Act(request) => rest.push((taken, Rest::Act(request))),
             }
         }
         let mut news = Vec::new();
         if !records.is_empty() {
             news = self.record(&recording, records, stop).await?;
         }
-        for (delivery, work) in rest {
+        for (taken, work) in rest {
             let refused = match work {
                 Rest::Count(total) => self.count(&total, stop).await?.err(),
-                Rest::Act(request) => match self.act(request, stop).await? {
+                Rest::Act(request) => match self.act(&taken.span, request, stop).await? {
                     Ok(acted) => {
-                        news.extend(acted.and_then(|acted| News::of_action(delivery, acted)));
+                        let span = taken.span.clone();
+                        news.extend(acted.and_then(|acted| News::of_action(taken.delivery, acted, span)));
                         None
                     }
                     Err(refusal) => Some(refusal),
@@ -52,9 +61,12 @@ impl Consumption {
             };
             CrashPoint::ProcessorSpokenOf.pass();
             if let Some(refusal) = refused {
-                tracing::error!(message_id = delivery.message_id, %refusal, "The books refuse a message: parking it");
-                let parked = evidence(delivery, refusal.reason(), now);
-                news.extend(self.record(&[delivery], vec![parked], stop).await?);
+                let message_id = taken.delivery.message_id.as_deref();
+                taken.span.in_scope(|| {
+                    tracing::error!(message_id, %refusal, "The books refuse a message: parking it");
+                });
+                let parked = evidence(taken.delivery, refusal.reason(), now);
+                news.extend(self.record(&[taken], vec![parked], stop).await?);
             }
         }
         Ok(news)
@@ -62,17 +74,22 @@ impl Consumption {
 
     async fn record(
         &self,
-        deliveries: &[&Delivery],
+        taken: &[Taken<'_>],
         records: Vec<Record>,
         stop: &CancellationToken,
     ) -> Result<Vec<News>, Outage> {
-        let all_recorded = self.booker.record(records.clone(), stop).await?;
+        let spans: Vec<&Span> = taken.iter().map(|taken| &taken.span).collect();
+        let database = span::record(&spans);
+        let all_recorded = self.booker.record(records.clone(), stop).instrument(database).await;
+        let all_recorded =
+            all_recorded.inspect_err(|outage| spans.iter().for_each(|span| span::failed(span, outage)))?;
         let now = self.handle.now();
         let mut news = Vec::with_capacity(records.len());
-        for ((delivery, record), recorded) in deliveries.iter().zip(records).zip(all_recorded) {
+        for ((taken, record), recorded) in taken.iter().zip(records).zip(all_recorded) {
             self.metrics.recorded(&record, &recorded, now.since_ms(record.delivery.origin.received_at));
-            log::recorded(&record, &recorded);
-            news.extend(News::of_record(delivery, record, recorded));
+            taken.span.in_scope(|| log::recorded(&record, &recorded));
+            span::recorded(&taken.span, &record, &recorded);
+            news.extend(News::of_record(taken.delivery, record, recorded, taken.span.clone()));
         }
         Ok(news)
     }
@@ -92,15 +109,19 @@ impl Consumption {
 
     async fn act(
         &self,
+        span: &Span,
         request: Request,
         stop: &CancellationToken,
     ) -> Result<Result<Option<Acted>, Refusal>, Outage> {
         // What is released was at the gate before: it is decided as a fresh event is, and by the policy of today.
         let policy = Arc::clone(&self.policy);
-        let acted = self.booker.act(request, &move |event| policy.assess(event), stop).await?;
+        let assess = move |event| policy.assess(event);
+        let acted = self.booker.act(request, &assess, stop).instrument(span::act(span)).await;
+        let acted = acted.inspect_err(|outage| span::failed(span, outage))?;
         if let Ok(acted) = &acted {
             self.metrics.acted(acted.as_ref().map(|acted| acted.status));
-            log::acted(request, acted.as_ref());
+            span::acted(span, request.action.0, acted.as_ref());
+            span.in_scope(|| log::acted(request, acted.as_ref()));
         }
         Ok(acted)
     }

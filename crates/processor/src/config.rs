@@ -37,6 +37,8 @@ pub struct Config {
     pub sources: Sources,
     /// How movements are posted.
     pub table: PostingTable,
+    /// What people are shown of traces.
+    pub telemetry: sections::Telemetry,
 }
 
 impl Config {
@@ -54,6 +56,7 @@ impl Config {
         let address = document.checked("rabbitmq.url", rabbitmq.url.expose_secret().parse());
         let (sources, providers) = sources(&mut document);
         let database_tls = sections::postgres_tls(&mut document);
+        let telemetry = sections::telemetry(&mut document);
         document.skip(&["ingress", "auditor", "operator"]);
         let own = (Pace::default(), Patience::default());
         let config = document.section("processor", |s| {
@@ -89,6 +92,7 @@ impl Config {
                 providers,
                 sources,
                 table: PostingTable::built_in(),
+                telemetry,
             })
         });
         document.finish()?;

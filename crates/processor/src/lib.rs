@@ -12,6 +12,7 @@ mod metrics;
 mod news;
 mod policy;
 mod sources;
+mod span;
 mod teller;
 
 pub use app::App;

@@ -2,10 +2,14 @@
 
 use ledger::{EventId, Outcome, Reason, TraceId};
 use ports::{Acted, Filing, Gate, Record, Recorded, Subject};
+use tracing::Span;
 use wire::{ControlTotal, Request};
 
 pub(crate) fn recorded(record: &Record, recorded: &Recorded) {
-    let trace_id = record.delivery.trace_id.as_ref().map(TraceId::as_str);
+    // What comes again is in a trace of its own; the books know it by the first one.
+    let first = record.delivery.trace_id.as_ref().map(TraceId::as_str);
+    let current = runtime::telemetry::trace_id(&Span::current());
+    let original_trace_id = first.filter(|first| current.as_deref() != Some(*first));
     let (event_id, event_type) = match &record.filing {
         Filing::Event(filed) => (Some(&filed.event.key.event_id), Some(filed.event.event_type.as_str())),
         Filing::Evidence { subject: Subject::Event(key), .. } => (Some(&key.event_id), None),
@@ -20,16 +24,32 @@ pub(crate) fn recorded(record: &Record, recorded: &Recorded) {
         tracing::info!(
             event_id,
             event_type,
-            trace_id,
+            original_trace_id,
             outcome,
             ?settlement,
             reason,
             "Kept a refused delivery"
         );
     } else if parked {
-        tracing::warn!(event_id, event_type, trace_id, outcome, ?settlement, reason, "Parked an event");
+        tracing::warn!(
+            event_id,
+            event_type,
+            original_trace_id,
+            outcome,
+            ?settlement,
+            reason,
+            "Parked an event"
+        );
     } else {
-        tracing::info!(event_id, event_type, trace_id, outcome, ?settlement, reason, "Recorded an event");
+        tracing::info!(
+            event_id,
+            event_type,
+            original_trace_id,
+            outcome,
+            ?settlement,
+            reason,
+            "Recorded an event"
+        );
     }
 }
 

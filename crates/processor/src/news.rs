@@ -6,6 +6,7 @@ use ports::{
     Settlement, StoredResult, header, trace_id_of,
 };
 use serde_json::{Value, json};
+use tracing::Span;
 use wire::Event;
 
 /// The version of the JSON that is published to `countersign.booked`; `proto/README.md` says what is in it.
@@ -15,7 +16,7 @@ const BOOKED_FORMAT_VERSION: u8 = 1;
 const MESSAGE_ID_MAX: usize = 255;
 
 /// Where an event stands after COMMIT.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct News {
     event: Event,
     status: Status,
@@ -24,11 +25,13 @@ pub struct News {
     /// Whether its message is what booked it, now or when the message came before.
     booked_by_it: bool,
     traceparent: Option<String>,
+    /// Within which it was found out, and others are told.
+    span: Span,
 }
 
 impl News {
     /// Of a message that was recorded; `None` where that says nothing about the event which has the id.
-    pub fn of_record(delivery: &Delivery, record: Record, recorded: Recorded) -> Option<Self> {
+    pub fn of_record(delivery: &Delivery, record: Record, recorded: Recorded, span: Span) -> Option<Self> {
         let gate = record.delivery.gate;
         let Filing::Event(event) = record.filing else { return None };
         speaks_of_the_event(&recorded).then(|| Self {
@@ -40,11 +43,12 @@ impl News {
                 && recorded.settlement != Settlement::Hit,
             movements: recorded.movements,
             traceparent: traceparent(delivery),
+            span,
         })
     }
 
     /// Of an action that was carried out; `None` where it was about no event.
-    pub fn of_action(delivery: &Delivery, acted: Acted) -> Option<Self> {
+    pub fn of_action(delivery: &Delivery, acted: Acted, span: Span) -> Option<Self> {
         Some(Self {
             event: acted.event?,
             status: acted.status,
@@ -52,12 +56,18 @@ impl News {
             movements: acted.movements,
             booked_by_it: acted.status == Status::Booked,
             traceparent: traceparent(delivery),
+            span,
         })
     }
 
     /// The event.
     pub fn event(&self) -> &Event {
         &self.event
+    }
+
+    /// The span of its message.
+    pub fn span(&self) -> &Span {
+        &self.span
     }
 
     /// Where it stands.

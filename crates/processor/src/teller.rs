@@ -8,8 +8,9 @@ use std::sync::Arc;
 use futures_util::future::{join, join_all};
 use ledger::EventKey;
 use ports::{Bus, Handle, Replay};
+use tracing::Instrument as _;
 
-use crate::{Metrics, News};
+use crate::{Metrics, News, span};
 
 /// How long announcements may hold up the next batch. What is not confirmed by then counts as unannounced.
 const ANNOUNCING_MAX: Duration = Duration::from_secs(1);
@@ -44,7 +45,7 @@ impl Teller {
         let now = self.handle.now();
         let settling = latest(news).into_iter().filter_map(|(key, news)| {
             let settled = news.settled(now)?;
-            Some(self.replay.settle(key, settled))
+            Some(self.replay.settle(key, settled).instrument(news.span().clone()))
         });
         let failed: Vec<_> = join_all(settling).await.into_iter().filter_map(Result::err).collect();
         if let Some(unavailable) = failed.first() {
@@ -55,13 +56,20 @@ impl Teller {
 
     async fn announce(&self, news: &[News]) {
         let now = self.handle.now();
-        let announcements: Vec<_> = news.iter().filter_map(|news| news.announcement(now)).collect();
+        let announcements = news.iter().filter_map(|news| Some((news.span(), news.announcement(now)?)));
+        let announcements: Vec<_> = announcements.collect();
         if announcements.is_empty() {
             return;
         }
-        let publishing = announcements.into_iter().map(|announcement| async {
-            let published = self.handle.within(ANNOUNCING_MAX, self.bus.publish(announcement)).await;
-            published.unwrap_or(Err(ports::NotConfirmed::Deadline))
+        let publishing = announcements.into_iter().map(|(within, announcement)| {
+            let (span, announcement) = span::announce(within, announcement);
+            async move {
+                let published = self.handle.within(ANNOUNCING_MAX, self.bus.publish(announcement));
+                let published = published.instrument(span.clone()).await;
+                let published = published.unwrap_or(Err(ports::NotConfirmed::Deadline));
+                span::announced(&span, published);
+                published
+            }
         });
         let failed: Vec<_> = join_all(publishing).await.into_iter().filter_map(Result::err).collect();
         if let Some(unconfirmed) = failed.first() {

@@ -10,6 +10,8 @@ use ports::{
     ReplayUnavailable, Settled,
 };
 use tls::Tls;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::breaker::Breaker;
 use crate::commands::{Commands, refused, unreachable};
@@ -170,8 +172,46 @@ impl RedisReplay {
         })
     }
 
-    /// Asks Redis, unless it has failed too often just now.
+    /// A span for what Redis is asked, by OpenTelemetry's conventions for databases; never with a key or a value.
+    fn span(&self, command: &'static str, purpose: &'static str) -> Span {
+        let (address, port) = self.host.rsplit_once(':').unwrap_or((&self.host, ""));
+        tracing::info_span!(
+            "redis",
+            otel.name = command,
+            otel.kind = "client",
+            otel.status_code = Empty,
+            db.system.name = "redis",
+            db.operation.name = command,
+            server.address = address,
+            server.port = port.parse::<u16>().ok(),
+            "error.type" = Empty,
+            purpose,
+            outcome = Empty,
+        )
+    }
+
+    /// Asks Redis within a span, unless it has failed too often just now; `outcome` is the answer in a word.
     async fn asked<T>(
+        &self,
+        (command, purpose): (&'static str, &'static str),
+        work: impl Future<Output = Result<T, ReplayUnavailable>>,
+        outcome: impl FnOnce(&T) -> &'static str,
+    ) -> Result<T, ReplayUnavailable> {
+        let span = self.span(command, purpose);
+        let answer = self.guarded(work).instrument(span.clone()).await;
+        match &answer {
+            Ok(answered) => {
+                span.record("outcome", outcome(answered));
+            }
+            Err(_) => {
+                span.record("error.type", "unavailable");
+                span.record("otel.status_code", "ERROR");
+            }
+        }
+        answer
+    }
+
+    async fn guarded<T>(
         &self,
         work: impl Future<Output = Result<T, ReplayUnavailable>>,
     ) -> Result<T, ReplayUnavailable> {
@@ -203,9 +243,19 @@ impl RedisReplay {
     }
 }
 
+const fn word(claim: &Claim) -> &'static str {
+    match claim {
+        Claim::Taken(_) => "taken",
+        Claim::Replayed(_) => "replayed",
+        Claim::Parked => "parked",
+        Claim::InFlight { .. } => "in flight",
+        Claim::Reused => "reused",
+    }
+}
+
 impl Replay for RedisReplay {
     fn claim<'a>(&'a self, key: &'a EventKey, ask: Ask) -> BoxFuture<'a, Result<Claim, ReplayUnavailable>> {
-        Box::pin(self.asked(self.claimed(key, ask)))
+        Box::pin(self.asked(("SET", "claim"), self.claimed(key, ask), word))
     }
 
     fn promote<'a>(
@@ -215,7 +265,8 @@ impl Replay for RedisReplay {
         to: Promotion,
         now: UnixMillis,
     ) -> BoxFuture<'a, Result<bool, ReplayUnavailable>> {
-        Box::pin(self.asked(self.promoted(key, held, to, now)))
+        let outcome = |ours: &bool| if *ours { "moved on" } else { "not ours" };
+        Box::pin(self.asked(("EVALSHA", "promote"), self.promoted(key, held, to, now), outcome))
     }
 
     fn settle<'a>(
@@ -223,6 +274,6 @@ impl Replay for RedisReplay {
         key: &'a EventKey,
         settled: Settled,
     ) -> BoxFuture<'a, Result<(), ReplayUnavailable>> {
-        Box::pin(self.asked(self.settled(key, settled)))
+        Box::pin(self.asked(("SET", "settle"), self.settled(key, settled), |()| "stored"))
     }
 }

@@ -16,6 +16,12 @@ pub const ENVIRONMENT_PREFIX: &str = "COUNTERSIGN_CFG__";
 /// The variable that names the file.
 pub const FILE_VARIABLE: &str = "COUNTERSIGN_CONFIG";
 
+/// A variable of the environment that others have named (`OTEL_…`): its text, unless it is unset or empty.
+#[expect(clippy::disallowed_methods, reason = "the home of the environment")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// Everything that is wrong with a configuration, one line each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);

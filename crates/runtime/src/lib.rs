@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod config;
 mod executor;
+pub mod http;
 pub mod sections;
 pub mod service;
 mod stop;

@@ -6,6 +6,7 @@ pub use tls::Tls;
 use tls::postgres::Address;
 
 use crate::config::{Document, SecretRef, Section};
+use crate::telemetry::{TRACE_ID, TraceUrl};
 
 /// `[redis]` and `[replay]`: the cache of claims.
 #[derive(Debug)]
@@ -22,6 +23,13 @@ pub struct Redis {
     pub secret: SecretSlice<u8>,
     /// Raised after a restore, it forgets every claim.
     pub epoch: u32,
+}
+
+/// `[telemetry]`: what people are shown of traces. Where spans are exported to is said by the standard `OTEL_…` variables.
+#[derive(Debug, Clone, Default)]
+pub struct Telemetry {
+    /// Where a trace can be looked at.
+    pub trace_url: Option<TraceUrl>,
 }
 
 /// `[rabbitmq]`: the bus.
@@ -66,6 +74,20 @@ pub struct Source {
     pub signature_past_s: Option<u64>,
     /// Seconds that a signature may be ahead; `None` is the scheme's own.
     pub signature_future_s: Option<u64>,
+}
+
+/// Reads `[telemetry]`.
+pub fn telemetry(document: &mut Document) -> Telemetry {
+    document.section("telemetry", |s| {
+        let trace_url = s.text("trace_url").and_then(|template| {
+            let parsed = TraceUrl::parse(&template);
+            if parsed.is_none() {
+                s.problem("trace_url", format_args!("a URL with {TRACE_ID} in it is expected"));
+            }
+            parsed
+        });
+        Telemetry { trace_url }
+    })
 }
 
 /// Reads `[redis]` and `[replay]`.
@@ -213,6 +235,24 @@ mod tests {
                 problems.len() == 1 && problems[0].starts_with(&format!("sources.stripe.{key}: ")),
                 "{problems:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_trace_url_has_a_place_for_the_trace_id() {
+        let read = |line: &str| {
+            let text = format!("[telemetry]\n{line}\n");
+            let mut document = Document::parse(&text, Path::new("/nowhere"), core::iter::empty()).unwrap();
+            let url = telemetry(&mut document).trace_url.map(|url| url.of("4bf9"));
+            (url, document.finish().is_ok())
+        };
+        assert_eq!(read(""), (None, true));
+        assert_eq!(
+            read("trace_url = \"https://t.example/{trace_id}?x\""),
+            (Some("https://t.example/4bf9?x".to_owned()), true)
+        );
+        for bad in ["https://t.example/", "ftp://t.example/{trace_id}", "{trace_id}"] {
+            assert_eq!(read(&format!("trace_url = {bad:?}")), (None, false), "{bad}");
         }
     }
 

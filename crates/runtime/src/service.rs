@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use handle::Handle;
 
 use crate::config::{Document, Problems};
+use crate::sections::Telemetry;
 use crate::{EXIT_USAGE, Stop, TokioExecutor, telemetry};
 
 /// The configuration of a service, or the exit code with which it ends: 64 and every problem on standard error, or 0
@@ -47,11 +48,12 @@ pub fn configuration<C>(
 /// Runs a service under telemetry and stop signals; fails if it fails.
 pub fn serve(
     service: &'static str,
+    telemetry: &Telemetry,
     drain: Duration,
     run: impl AsyncFnOnce(Handle, Stop) -> anyhow::Result<()>,
 ) -> ExitCode {
     tls::install_backend();
-    let _telemetry = telemetry::start(service);
+    let _telemetry = telemetry::start(service, telemetry);
     let ended =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Into::into).and_then(
             |runtime| {

@@ -4,12 +4,14 @@ use core::fmt;
 use core::time::Duration;
 
 use handle::Handle;
-use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, USER_AGENT};
+use hyper::{Request, StatusCode};
 use jiff::Timestamp;
+use runtime::http::Client;
 use secrecy::ExposeSecret as _;
 
 use super::config::{Settings, Target};
-use super::http::{Client, Request};
 use super::notice::Notice;
 use super::{pagerduty, secret, slack, webhook};
 
@@ -52,7 +54,7 @@ impl Post {
     /// Sends a message to PagerDuty, Slack or a webhook.
     pub(super) async fn send(&self, target: &Target, notice: &Notice, now: Timestamp) -> Result<(), Failure> {
         let Some(request) = request(target, notice, now).map_err(Failure::later)? else { return Ok(()) };
-        let answered = self.handle.within(self.timeout, self.client.post(request)).await;
+        let answered = self.handle.within(self.timeout, self.client.send(request)).await;
         match answered {
             Some(Ok(answer)) => classify(answer.status, answer.retry_after.as_deref(), now),
             Some(Err(unsent)) => Err(Failure::later(unsent)),
@@ -62,7 +64,7 @@ impl Post {
 }
 
 /// None for the log, to which nothing is posted.
-fn request(target: &Target, notice: &Notice, now: Timestamp) -> Result<Option<Request>, String> {
+fn request(target: &Target, notice: &Notice, now: Timestamp) -> Result<Option<Request<Bytes>>, String> {
     let (url, body) = match target {
         Target::Log => return Ok(None),
         Target::PagerDuty { url, routing_key } => {
@@ -79,7 +81,13 @@ fn request(target: &Target, notice: &Notice, now: Timestamp) -> Result<Option<Re
         }
         Target::Log | Target::PagerDuty { .. } | Target::Slack { .. } => Vec::new(),
     };
-    Ok(Some(Request { url, headers, body }))
+    let mut request = Request::post(url)
+        .header(CONTENT_TYPE, "application/json")
+        .header(USER_AGENT, concat!("countersign-auditor/", env!("CARGO_PKG_VERSION")));
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    request.body(Bytes::from(body)).map(Some).map_err(|_| "it cannot be written as a request".to_owned())
 }
 
 /// What an answer means: 2xx is taken; 408, 425, 429 and 5xx may be taken later; anything else will not be.

@@ -26,6 +26,7 @@ pub(crate) fn config(database_url: String) -> Config {
         audit_token: None,
         alerts: auditor::alert::Settings::default(),
         drain: Duration::from_secs(5),
+        telemetry: runtime::sections::Telemetry::default(),
     }
 }
 

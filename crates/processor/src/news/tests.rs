@@ -82,11 +82,11 @@ fn recorded(settlement: Settlement, reason: Option<Reason>) -> Recorded {
 }
 
 fn acted(event_id: &str, status: Status, reason: Option<Reason>) -> Acted {
-    Acted { event: Some(event(event_id)), status, reason, movements: vec![movement()] }
+    Acted { event: Some(event(event_id)), status, reason, movements: vec![movement()], trace_id: None }
 }
 
 fn of_action(headers: Headers, acted: Acted) -> News {
-    News::of_action(&delivery(headers), acted).unwrap()
+    News::of_action(&delivery(headers), acted, Span::none()).unwrap()
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_key_that_is_too_long_for_a_message_id_is_told_by_its_hash() {
 #[test]
 fn only_a_message_that_booked_an_event_is_announced() {
     let announced = |gate, recorded| {
-        let news = News::of_record(&delivery(Headers::default()), record(gate), recorded);
+        let news = News::of_record(&delivery(Headers::default()), record(gate), recorded, Span::none());
         news.and_then(|news| news.announcement(NOW)).is_some()
     };
     for (settlement, expected) in [
@@ -163,7 +163,8 @@ fn only_a_message_that_booked_an_event_is_announced() {
 #[test]
 fn the_cache_is_told_where_the_event_stands_and_nothing_of_mere_evidence() {
     let told = |recorded| {
-        let news = News::of_record(&delivery(Headers::default()), record(Gate::Accepted), recorded)?;
+        let news =
+            News::of_record(&delivery(Headers::default()), record(Gate::Accepted), recorded, Span::none())?;
         Some(news.settled(NOW).unwrap())
     };
     let booked = told(recorded(Settlement::Hit, None)).unwrap();

@@ -25,7 +25,13 @@ pub(super) async fn all(books: &dyn Books, desk: &dyn Desk) {
 }
 
 pub(super) async fn act(books: &dyn Books, action: ActionId, assess: &Assess) -> Acted {
-    books.act(Request { action }, assess).await.unwrap().unwrap()
+    let mut acted = books.act(Request { action }, assess).await.unwrap().unwrap();
+    assert_eq!(
+        acted.trace_id.take().is_some(),
+        acted.event.is_some(),
+        "an event has the trace that brought it"
+    );
+    acted
 }
 
 /// Books these captures, whatever the event.
@@ -47,11 +53,12 @@ pub(super) fn unasked(event: Event) -> EventRecord {
 
 pub(super) fn acted(event: Event, status: Status, charges: &[&str]) -> Acted {
     let movements: Vec<MovementKey> = charges.iter().map(|charge| capture_key(charge)).collect();
-    Acted { event: Some(event), status, reason: None, movements }
+    Acted { event: Some(event), status, reason: None, movements, trace_id: None }
 }
 
 pub(super) fn still(event: Event, reason: Reason) -> Acted {
-    Acted { event: Some(event), status: reason.outcome().into(), reason: Some(reason), movements: Vec::new() }
+    let status = reason.outcome().into();
+    Acted { event: Some(event), status, reason: Some(reason), movements: Vec::new(), trace_id: None }
 }
 
 async fn an_action_that_was_never_put_down_does_nothing(books: &dyn Books) {

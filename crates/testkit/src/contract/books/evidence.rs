@@ -33,7 +33,7 @@ fn event_of(record: &Record) -> Event {
 }
 
 fn evidence_stays(status: Status, reason: Option<Reason>) -> Acted {
-    Acted { event: None, status, reason, movements: Vec::new() }
+    Acted { event: None, status, reason, movements: Vec::new(), trace_id: None }
 }
 
 const OTHER: Fingerprint = Fingerprint { version: 1, digest: [2; 32] };

@@ -85,6 +85,7 @@ impl Pages {
             status,
             reason,
             movements: event.map(|kept| kept.movements.iter().cloned().collect()).unwrap_or_default(),
+            trace_id: event.and_then(|kept| kept.trace_id.clone()),
         })
     }
 
