@@ -62,6 +62,13 @@ impl Process {
         assert!(killed.success());
     }
 
+    /// The memory that it has in use, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
         let child = &mut self.child;

@@ -15,7 +15,7 @@ use testkit::fault_proxy::FaultProxy;
 use testkit::servers::postgres::{Database, Role};
 use testkit::servers::rabbitmq::Vhost;
 use testkit::servers::redis::KeyPrefix;
-use testkit::stripe;
+use testkit::{stripe, telegram};
 use tokio::task::JoinHandle;
 
 use crate::{eventually, now_s};
@@ -36,6 +36,7 @@ pub struct System {
     redis_url: String,
     amqp_url: String,
     more: Vec<(&'static str, &'static str)>,
+    sections: String,
     client: Client,
     running: Vec<(Stop, JoinHandle<anyhow::Result<()>>)>,
 }
@@ -81,6 +82,7 @@ impl System {
             redis_url,
             amqp_url,
             more: Vec::new(),
+            sections: String::new(),
             client: Client::new(),
             running: Vec::new(),
         }
@@ -107,9 +109,20 @@ impl System {
         self
     }
 
+    /// Adds the source `telegram`, with the token and the bot of the tests.
+    #[must_use]
+    pub fn with_telegram(mut self) -> Self {
+        std::fs::write(self.folder.path().join("telegram"), telegram::TOKEN).unwrap();
+        let bot = telegram::BOT;
+        self.sections += &format!(
+            "[sources.telegram]\nsecrets = \"file:telegram\"\nown_account = \"{bot}\"\nlivemode = \"test\"\n"
+        );
+        self
+    }
+
     /// The configuration of this system.
     pub fn config_text(&self) -> String {
-        let mut text = self.plain_config_text();
+        let mut text = self.plain_config_text() + &self.sections;
         for (section, line) in &self.more {
             text = text.replace(&format!("[{section}]\n"), &format!("[{section}]\n{line}\n"));
         }
@@ -183,15 +196,25 @@ impl System {
         value.unwrap_or_else(|| panic!("{line} is not in\n{text}"))
     }
 
-    /// Posts a body with these headers.
+    /// Posts a body with these headers to the source `stripe`.
     pub async fn post_raw(
         &self,
         ingress: SocketAddr,
         headers: &[(&str, &str)],
         body: impl Into<reqwest::Body>,
     ) -> Reply {
-        let mut request =
-            self.client.post(format!("http://{ingress}/api/v1/billing/stripe/webhook")).body(body);
+        self.post_to((ingress, "stripe"), headers, body).await
+    }
+
+    /// Posts a body with these headers to a source.
+    pub async fn post_to(
+        &self,
+        (ingress, source): (SocketAddr, &str),
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Reply {
+        let url = format!("http://{ingress}/api/v1/billing/{source}/webhook");
+        let mut request = self.client.post(url).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -1,8 +1,9 @@
-use countersign_tests::{Process, System, eventually, now_s};
-use serde_json::json;
+use countersign_tests::{Collector, Process, System, eventually, now_s};
+use reqwest::Method;
+use serde_json::{Value, json};
 use testkit::servers::postgres::Role;
 use testkit::servers::rabbitmq::RawMessage;
-use testkit::stripe;
+use testkit::{stripe, telegram};
 
 const PAN: &str = "4242424242424242";
 const EMAIL: &str = "planted.person@example.com";
@@ -27,10 +28,44 @@ async fn everything_in_postgres(system: &System) -> String {
     text
 }
 
+/// A queue for what is announced as booked, as another team would have it.
+const BOOKED: &str = "countersign.tests.booked";
+
+async fn listen_to_what_is_booked(system: &System) {
+    let queue = format!("queues/{{vhost}}/{BOOKED}");
+    system.vhost.api(Method::PUT, &queue, json!({ "durable": true })).await;
+    let binding = format!("bindings/{{vhost}}/e/countersign.booked/q/{BOOKED}");
+    system.vhost.api(Method::POST, &binding, json!({ "routing_key": "#" })).await;
+}
+
+/// What was announced as booked: whole messages, once there are as many.
+async fn booked(system: &System, messages: usize) -> String {
+    let path = format!("queues/{{vhost}}/{BOOKED}/get");
+    let how = json!({ "count": 100, "ackmode": "ack_requeue_true", "encoding": "auto" });
+    eventually("what is booked is announced", async || {
+        let told: Value = system.vhost.api(Method::POST, &path, how.clone()).await;
+        told.as_array().is_some_and(|told| told.len() >= messages).then(|| told.to_string())
+    })
+    .await
+}
+
+/// A payment of Telegram's, planted wherever an update has room for it.
+fn planted_update() -> String {
+    let mut update: Value = serde_json::from_str(&telegram::payment(7, now_s(), 50)).unwrap();
+    let message = &mut update["message"];
+    message["from"]["first_name"] = json!(EMAIL);
+    message["from"]["username"] = json!(PAN);
+    message["text"] = json!(format!("{PAN} {CLIENT_SECRET}"));
+    message["chat"]["title"] = json!(CLIENT_SECRET);
+    message["successful_payment"]["invoice_payload"] = json!(format!("{PAN} {EMAIL}"));
+    message["successful_payment"]["order_info"] = json!({ "name": PAN, "email": EMAIL, "phone_number": PAN });
+    update.to_string()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn p6_nothing_planted_leaves_the_memory_of_the_ingress() {
-    let system = System::new().await;
-    let ingress_process = Process::start(&system, "ingress", &[]);
+    let (system, collector) = (System::new().await.with_telegram(), Collector::start());
+    let ingress_process = Process::start(&system, "ingress", &collector.variables());
     let (ingress, admin) = (ingress_process.address("address").await, ingress_process.address("admin").await);
     system.ready(admin).await;
 
@@ -64,16 +99,21 @@ async fn p6_nothing_planted_leaves_the_memory_of_the_ingress() {
         answers.push_str(&system.post_raw(ingress, &headers, body.clone()).await.text);
         signatures.push(signature.split("v1=").nth(1).unwrap().to_owned());
     }
+    let token = [(telegram::HEADER, telegram::TOKEN), ("X-Planted", PAN), ("traceparent", CLIENT_SECRET)];
+    let update = system.post_to((ingress, "telegram"), &token, planted_update()).await;
+    assert_eq!(update.word(), "accepted");
+    answers.push_str(&update.text);
+    listen_to_what_is_booked(&system).await;
     let on_the_bus = eventually("the event is on the bus", async || {
         let messages = system.vhost.peek(ports::Queue::Ledger, 100).await;
-        // The event, two refused ones, and the body that is none.
-        (messages.len() >= 4).then_some(messages)
+        // The events of both sources, two refused ones, and the body that is none.
+        (messages.len() >= 5).then_some(messages)
     })
     .await;
     let shown = |message: &RawMessage| format!("{message:?} {}", String::from_utf8_lossy(&message.body()));
     let bus: String = on_the_bus.iter().map(shown).collect();
-    let processor_process = Process::start(&system, "processor", &[]);
-    system.recorded(4).await;
+    let processor_process = Process::start(&system, "processor", &collector.variables());
+    system.recorded(5).await;
     system.told(ingress, &planted).await;
     let books = everything_in_postgres(&system).await;
     let dump = system.redis.dump();
@@ -81,7 +121,17 @@ async fn p6_nothing_planted_leaves_the_memory_of_the_ingress() {
         .iter()
         .flat_map(|(key, value)| [String::from_utf8_lossy(key), String::from_utf8_lossy(value)])
         .collect();
-    let metrics = reqwest::get(format!("http://{admin}/metrics")).await.unwrap().text().await.unwrap();
+    let booked = booked(&system, 2).await;
+    let mut metrics = String::new();
+    for admin in [admin, processor_process.address("admin").await] {
+        metrics += &reqwest::get(format!("http://{admin}/metrics")).await.unwrap().text().await.unwrap();
+    }
+    eventually("every delivery's span", async || {
+        let processed = collector.spans().iter().filter(|span| span.kind == "consumer").count();
+        (processed >= 5).then_some(())
+    })
+    .await;
+    let spans = collector.text();
 
     for kept in ["evt_1", "evt_2", "event-too-old", "event-id-reused", "payload-invalid"] {
         assert!(books.contains(kept) && bus.contains(kept), "{kept} itself is there");
@@ -94,8 +144,18 @@ async fn p6_nothing_planted_leaves_the_memory_of_the_ingress() {
         ("the processor's log", &processor_process.log()),
         ("an answer", &answers),
         ("the metrics", &metrics),
+        ("the spans", &spans),
+        ("what is announced as booked", &booked),
     ];
-    let mut secrets = vec![PAN, EMAIL, CLIENT_SECRET, stripe::SECRET, "a replay secret that only tests know"];
+    let mut secrets = vec![
+        PAN,
+        EMAIL,
+        CLIENT_SECRET,
+        stripe::SECRET,
+        telegram::TOKEN,
+        "a replay secret that only tests know",
+        "Jenny",
+    ];
     secrets.extend(signatures.iter().map(String::as_str));
     for (place, text) in places {
         for secret in &secrets {
@@ -111,4 +171,5 @@ async fn p6_nothing_planted_leaves_the_memory_of_the_ingress() {
     );
     drop((ingress_process, processor_process));
     system.close().await;
+    collector.stop().await;
 }
