@@ -95,6 +95,9 @@ client_key_file: {{ $folder }}/client.key
 {{ end -}}
 {{- $replay := merge (dict "secret" (printf "%s/replay-secret" $at)) .Values.config.replay -}}
 {{ include "countersign.toml.table" (dict "path" "replay" "table" $replay) }}
+{{- with .Values.config.telemetry }}
+{{ include "countersign.toml.table" (dict "path" "telemetry" "table" .) }}
+{{- end }}
 {{- with include "countersign.tlsKeys" (dict "root" . "server" "postgres") | fromYaml }}
 {{ include "countersign.toml.table" (dict "path" "postgres" "table" .) }}
 {{- end }}
