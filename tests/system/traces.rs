@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use countersign_tests::{Collector, Process, Seen, System, eventually, now_s};
+use futures_util::stream::{self, StreamExt as _};
 use testkit::servers::postgres::Role;
 use testkit::stripe;
 
@@ -377,4 +378,45 @@ async fn below_a_ratio_of_one_what_is_parked_is_recorded_all_the_same_and_links_
     drop(processor);
     assert_eq!(traced.collector.spans().len(), 2, "{:#?}", traced.collector.spans());
     traced.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_hangs_costs_no_request_no_memory_and_no_time_at_the_end() {
+    const REQUESTS: i64 = 600;
+    const GROWTH_MAX_KIB: u64 = 48 << 10;
+    let system = System::new().await;
+    // The kernel takes connections for it and what is sent; nobody ever answers.
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", hanging.local_addr().unwrap());
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("RUST_LOG", "info")];
+    let mut services = ["ingress", "processor"].map(|name| Process::start(&system, name, &variables));
+    for service in &services {
+        system.ready(service.address("admin").await).await;
+    }
+    let ingress = services[0].address("address").await;
+    let load = async |events: core::ops::Range<i64>| {
+        stream::iter(events)
+            .for_each_concurrent(32, async |n| {
+                assert_eq!(system.post(ingress, &charge(n, now_s())).await.word(), "accepted");
+            })
+            .await;
+    };
+    // Four spans each: more than the queue of 2,048 holds.
+    load(0..REQUESTS).await;
+    let before = services.each_ref().map(Process::resident_kib);
+    load(REQUESTS..3 * REQUESTS).await;
+    let after = services.each_ref().map(Process::resident_kib);
+    for (before, after) in before.into_iter().zip(after) {
+        assert!(after < before + GROWTH_MAX_KIB, "{before} KiB, then {after}");
+    }
+    let told = services[0].log().lines().filter(|line| line.contains("Spans cannot be exported")).count();
+    assert_eq!(told, 1, "it is said once");
+    let stopping = now_s();
+    for service in &mut services {
+        service.terminate();
+        assert!(service.ended().await.success(), "{}", service.log());
+    }
+    assert!(now_s() - stopping < 20, "{} s to stop both", now_s() - stopping);
+    drop(hanging);
+    system.close().await;
 }

@@ -182,7 +182,10 @@ impl Alerts {
         join_all(self.0.routes.iter().map(|route| self.0.run_route(route, stop))).await;
         let untold = self.0.memory().direct.untold();
         if untold > 0 {
-            tracing::error!(untold, "Stopped with alerts that nobody was told of and no database has");
+            tracing::error!(
+                count = untold,
+                "Stopped with alerts that nobody was told of and no database has"
+            );
         }
     }
 }
@@ -274,13 +277,25 @@ impl Inner {
                 let random = u16::from_be_bytes(self.handle.random());
                 let after = backoff::delay(self.retry_first, in_a_row, asked, random);
                 let (key, attempts, retry_s) = (due.dedup_key(), due.attempts(), after.as_secs());
-                tracing::warn!(route = route.name, key, why, attempts, retry_s, "An alert was not delivered");
+                tracing::warn!(
+                    route = route.name,
+                    key,
+                    error = why,
+                    attempts,
+                    retry_s,
+                    "An alert was not delivered"
+                );
                 (Outcome::Retried, AlertSettled::Retry { after, failure: why })
             }
             Err(Failure::Refused { why }) => {
                 *failures = 0;
                 let key = due.dedup_key();
-                tracing::error!(route = route.name, key, why, "An alert was refused; nobody was told");
+                tracing::error!(
+                    route = route.name,
+                    key,
+                    error = why,
+                    "An alert was refused; nobody was told"
+                );
                 (Outcome::Failed, AlertSettled::Failed { again: self.again(&due), failure: why })
             }
         };

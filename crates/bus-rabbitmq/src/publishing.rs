@@ -90,9 +90,9 @@ impl Publisher {
             self.pulse.set_line(Line::Down);
             self.pulse.set_waiting_since(None);
             if why == reported {
-                tracing::debug!(why, "Still no publishing to RabbitMQ");
+                tracing::debug!(error = why, "Still no publishing to RabbitMQ");
             } else {
-                tracing::warn!(why, broker = %self.settings.address, "Cannot publish to RabbitMQ");
+                tracing::warn!(error = why, broker = %self.settings.address, "Cannot publish to RabbitMQ");
                 reported = why;
             }
             let pause = self.handle.sleep(backoff.next(&self.handle));
@@ -116,7 +116,7 @@ impl Publisher {
                 // A channel that never worked would only die again: that takes the backoff of a new connection.
                 End::Link { why } | End::Channel { why, worked: false } => return Some(why),
                 End::Channel { why, worked: true } => {
-                    tracing::warn!(why, "The publishing channel died; opening another");
+                    tracing::warn!(error = why, "The publishing channel died; opening another");
                     link.close_channel(&channel).await;
                     channel = match self.refuse_while(open_channel(&self.settings.clone(), link)).await? {
                         Ok(channel) => channel,
@@ -200,13 +200,13 @@ impl Publisher {
             }
         };
         if answer.send(Err(refused)).is_err() {
-            tracing::debug!(%refused, "A publish ended after its caller");
+            tracing::debug!(error = %refused, "A publish ended after its caller");
         }
     }
 
     fn heed(&self, event: &Event, link: &Link, channel: &Channel, watch: &mut Watch) -> Option<End> {
         if let Event::ConnectionBlocked(reason) = event {
-            tracing::warn!(reason, "RabbitMQ takes no messages");
+            tracing::warn!(error = reason, "RabbitMQ takes no messages");
             watch.blocked_since = Some(self.handle.monotonic());
             self.pulse.set_line(Line::Blocked);
         } else if let Event::ConnectionUnblocked = event {

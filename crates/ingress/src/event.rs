@@ -156,7 +156,7 @@ impl Gate {
 
     fn without_cache(&self, source: &SourceGate, unavailable: &ReplayUnavailable) -> Passage {
         self.metrics.bypassed(&source.source);
-        tracing::warn!(source = %source.source, %unavailable, "Publishing without the replay check");
+        tracing::warn!(source = %source.source, error = %unavailable, "Publishing without the replay check");
         Passage::Unchecked
     }
 
@@ -277,7 +277,7 @@ impl Gate {
             Ok(()) => self.totals.confirmed(listed),
             Err(unconfirmed) => {
                 let Listed { source, event_id, .. } = &listed;
-                tracing::warn!(%source, %event_id, %unconfirmed, "Not durable");
+                tracing::warn!(%source, %event_id, error = %unconfirmed, "Not durable");
             }
         }
         published
@@ -291,7 +291,7 @@ impl Gate {
             Ok(true) => {}
             Ok(false) => tracing::debug!(event_id = %key.event_id, ?to, "The claim had moved on"),
             Err(unavailable) => {
-                tracing::warn!(event_id = %key.event_id, ?to, %unavailable, "The claim stays as it is");
+                tracing::warn!(event_id = %key.event_id, ?to, error = %unavailable, "The claim stays as it is");
             }
         }
     }

@@ -216,7 +216,7 @@ pub(crate) async fn watch(sources: Vec<(Source, Arc<Secrets>)>, handle: Handle) 
                 Reload::Replaced(count) => tracing::info!(%source, count, "The secrets have been replaced"),
                 Reload::Kept(problems) => {
                     let problems = problems.join("; ");
-                    tracing::error!(%source, problems, "The new secrets cannot be used; the old ones stay");
+                    tracing::error!(%source, error = problems, "The new secrets cannot be used; the old ones stay");
                 }
             }
         }

@@ -116,7 +116,7 @@ impl Totals {
                 Ok(()) => self.state().unconfirmed = None,
                 Err(unconfirmed) => {
                     if pause == AGAIN_AFTER.0 {
-                        tracing::warn!(%unconfirmed, "A control total waits for its confirm");
+                        tracing::warn!(error = %unconfirmed, "A control total waits for its confirm");
                     }
                     self.handle.sleep(pause).await;
                     pause = pause.saturating_mul(2).min(AGAIN_AFTER.1);

@@ -113,11 +113,13 @@ async fn reach(
             Ok((books, known)) => {
                 let (sources, disagreements) = config.sources.clone().agreed(&known);
                 for disagreement in disagreements {
-                    tracing::error!(%disagreement, "A source is another one than before: its events are parked");
+                    tracing::error!(error = %disagreement, "A source is another one than before: its events are parked");
                 }
                 return Ok(Some((Arc::new(books), sources)));
             }
-            Err(BooksError::Unavailable(why)) => tracing::warn!(why, "The books cannot be reached yet"),
+            Err(BooksError::Unavailable(why)) => {
+                tracing::warn!(error = why, "The books cannot be reached yet");
+            }
             Err(unusable) => return Err(unusable).context("open the books"),
         }
         tokio::select! {

@@ -114,7 +114,7 @@ impl Booker {
                     recorded.extend(results);
                 }
                 Err(refusal) if part.len() > 1 => {
-                    tracing::warn!(messages = part.len(), %refusal, "The books refuse a batch: halving it");
+                    tracing::warn!(count = part.len(), error = %refusal, "The books refuse a batch: halving it");
                     let rest = part.split_off(part.len().div_ceil(2));
                     parts.push_front(rest);
                     parts.push_front(part);
@@ -123,7 +123,7 @@ impl Booker {
                     let lesser = part.pop().and_then(|record| lesser(record, refusal.reason()));
                     let lesser = lesser.ok_or_else(|| Outage::Unusable(refusal.to_string()))?;
                     let origin = lesser.delivery.origin;
-                    tracing::error!(instance = %origin.instance, sequence = %origin.sequence, %refusal,
+                    tracing::error!(instance = %origin.instance, sequence = %origin.sequence, error = %refusal,
                         "The books refuse a message: parking it");
                     parts.push_front(vec![lesser]);
                 }
@@ -181,11 +181,11 @@ impl Booker {
                 Err(_panic) => return Ok(Err(Refusal::Panicked)),
                 // A person has to look. Meanwhile messages are not given back, to be delivered again until they are dead.
                 Ok(Err(BooksError::Incompatible(why))) => {
-                    tracing::error!(what, why, "The books are of another version: waiting");
+                    tracing::error!(what, error = why, "The books are of another version: waiting");
                     why
                 }
                 Ok(Err(BooksError::Unavailable(why))) => {
-                    tracing::warn!(what, why, "The books are away: trying the same again");
+                    tracing::warn!(what, error = why, "The books are away: trying the same again");
                     why
                 }
             };

@@ -63,7 +63,7 @@ impl Consumption {
             if let Some(refusal) = refused {
                 let message_id = taken.delivery.message_id.as_deref();
                 taken.span.in_scope(|| {
-                    tracing::error!(message_id, %refusal, "The books refuse a message: parking it");
+                    tracing::error!(message_id, error = %refusal, "The books refuse a message: parking it");
                 });
                 let parked = evidence(taken.delivery, refusal.reason(), now);
                 news.extend(self.record(&[taken], vec![parked], stop).await?);

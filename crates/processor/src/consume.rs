@@ -85,8 +85,8 @@ pub async fn consume(
         match end {
             End::Stopped | End::Outage(Outage::Stopping) => return Ok(()),
             End::Outage(unusable @ Outage::Unusable(_)) => return Err(unusable),
-            End::Outage(away @ Outage::Away(_)) => tracing::error!(%away, "Consumption pauses"),
-            End::Lost(lost) => tracing::warn!(%lost, queue = queue.name(), "Subscribing again"),
+            End::Outage(away @ Outage::Away(_)) => tracing::error!(error = %away, "Consumption pauses"),
+            End::Lost(lost) => tracing::warn!(error = %lost, queue = queue.name(), "Subscribing again"),
         }
         let pause = work.handle.sleep(work.pace.resubscribe);
         if let Either::Right(_) = select(pause, Box::pin(stop.cancelled())).await {

@@ -46,7 +46,7 @@ pub fn decide(delivery: &Delivery, queue: Queue, policy: &Policy, now: UnixMilli
         Ok(BusMessage::Control(total)) => Work::Count(total),
         Ok(BusMessage::Request(request)) => Work::Act(request),
         Err(undecodable) => {
-            tracing::warn!(message_id = delivery.message_id, %undecodable, "A message does not decode");
+            tracing::warn!(message_id = delivery.message_id, error = %undecodable, "A message does not decode");
             put_aside(Reason::Undecodable)
         }
     }

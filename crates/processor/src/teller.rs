@@ -50,7 +50,7 @@ impl Teller {
         let failed: Vec<_> = join_all(settling).await.into_iter().filter_map(Result::err).collect();
         if let Some(unavailable) = failed.first() {
             self.metrics.untold(failed.len());
-            tracing::warn!(events = failed.len(), %unavailable, "The cache was not told");
+            tracing::warn!(count = failed.len(), error = %unavailable, "The cache was not told");
         }
     }
 
@@ -74,7 +74,7 @@ impl Teller {
         let failed: Vec<_> = join_all(publishing).await.into_iter().filter_map(Result::err).collect();
         if let Some(unconfirmed) = failed.first() {
             self.metrics.unannounced(failed.len());
-            tracing::warn!(events = failed.len(), %unconfirmed, "What was booked was not announced");
+            tracing::warn!(count = failed.len(), error = %unconfirmed, "What was booked was not announced");
         }
     }
 }

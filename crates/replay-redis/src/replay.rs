@@ -227,7 +227,7 @@ impl RedisReplay {
             }
             Err(reason) => {
                 if permit.failed(self.handle.monotonic()) {
-                    tracing::warn!(%reason, "Redis fails repeatedly and is left alone for a while");
+                    tracing::warn!(error = %reason, "Redis fails repeatedly and is left alone for a while");
                 }
             }
         }

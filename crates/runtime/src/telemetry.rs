@@ -16,7 +16,7 @@ pub use context::{adopt, follow, follow_span, follow_trace, is_sampled, trace_id
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::filter::{FilterExt as _, FilterFn};
 use tracing_subscriber::fmt::format::{self, JsonFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -73,6 +73,10 @@ impl Drop for Guard {
     }
 }
 
+fn is_line(metadata: &tracing::Metadata<'_>) -> bool {
+    metadata.is_event()
+}
+
 /// Starts logs on standard error (JSON unless it is a terminal), trace ids for every span, and the export of spans if one is
 /// asked for.
 pub fn start(service: &'static str, telemetry: &Telemetry) -> Guard {
@@ -93,7 +97,7 @@ pub fn start(service: &'static str, telemetry: &Telemetry) -> Guard {
     let chosen = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let chosen = NEVER.parse().into_iter().fold(chosen, EnvFilter::add_directive);
     // A line says what it has to say itself; of the spans around it only the ids stand in it.
-    let lines_only = filter_fn(|metadata| metadata.is_event()).and(chosen);
+    let lines_only = FilterFn::new(is_line).and(chosen);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let trace_url = telemetry.trace_url.clone();
     let lines = if std::io::stderr().is_terminal() {

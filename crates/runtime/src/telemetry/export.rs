@@ -130,7 +130,7 @@ impl Collector {
     /// Says once that spans are lost, and once that they are not any more.
     fn told(&self, failure: Option<&str>) {
         match (self.failing.swap(failure.is_some(), Ordering::Relaxed), failure) {
-            (false, Some(why)) => tracing::warn!(why, "Spans cannot be exported and are dropped"),
+            (false, Some(why)) => tracing::warn!(error = why, "Spans cannot be exported and are dropped"),
             (true, None) => tracing::info!("Spans are exported again"),
             (true, Some(_)) | (false, None) => {}
         }

@@ -37,8 +37,7 @@ impl IdGenerator for Ids {
 
 /// The id of a trace's root.
 pub(super) fn root_of(trace_id: TraceId) -> SpanId {
-    let [.., a, b, c, d, e, f, g, h] = trace_id.to_bytes();
-    SpanId::from_bytes([a, b, c, d, e, f, g, h])
+    SpanId::from_bytes(trace_id.to_bytes().last_chunk().copied().unwrap_or_default())
 }
 
 /// The sampler of `OTEL_TRACES_SAMPLER` (everything, and as the parent), except that what is forced is recorded.
