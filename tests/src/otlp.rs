@@ -153,7 +153,7 @@ fn seen(service: &str, span: &Span) -> Seen {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    data_encoding::HEXLOWER.encode(bytes)
 }
 
 fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {

@@ -114,7 +114,7 @@ impl System {
     pub fn with_telegram(mut self) -> Self {
         std::fs::write(self.folder.path().join("telegram"), telegram::TOKEN).unwrap();
         let bot = telegram::BOT;
-        self.sections += &format!(
+        self.sections = format!(
             "[sources.telegram]\nsecrets = \"file:telegram\"\nown_account = \"{bot}\"\nlivemode = \"test\"\n"
         );
         self

@@ -1,5 +1,5 @@
 //! The whole way of an event, through real servers.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod answers;
 mod aside;

@@ -49,6 +49,15 @@ async fn booked(system: &System, messages: usize) -> String {
     .await
 }
 
+/// Everything that was exported, once the spans of so many deliveries were.
+async fn spans_of(collector: &Collector, deliveries: usize) -> String {
+    eventually("every delivery's span", async || {
+        let processed = collector.spans().iter().filter(|span| span.kind == "consumer").count();
+        (processed >= deliveries).then(|| collector.text())
+    })
+    .await
+}
+
 /// A payment of Telegram's, planted wherever an update has room for it.
 fn planted_update() -> String {
     let mut update: Value = serde_json::from_str(&telegram::payment(7, now_s(), 50)).unwrap();
@@ -126,12 +135,7 @@ async fn p6_nothing_planted_leaves_the_memory_of_the_ingress() {
     for admin in [admin, processor_process.address("admin").await] {
         metrics += &reqwest::get(format!("http://{admin}/metrics")).await.unwrap().text().await.unwrap();
     }
-    eventually("every delivery's span", async || {
-        let processed = collector.spans().iter().filter(|span| span.kind == "consumer").count();
-        (processed >= 5).then_some(())
-    })
-    .await;
-    let spans = collector.text();
+    let spans = spans_of(&collector, 5).await;
 
     for kept in ["evt_1", "evt_2", "event-too-old", "event-id-reused", "payload-invalid"] {
         assert!(books.contains(kept) && bus.contains(kept), "{kept} itself is there");

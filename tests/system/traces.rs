@@ -88,7 +88,9 @@ fn tree(spans: &[Seen]) -> String {
     let mut tops: Vec<&str> =
         spans.iter().map(|span| span.parent.as_str()).filter(|parent| !known(parent)).collect();
     tops.dedup();
-    tops.iter().for_each(|top| below(spans, top, 0, &mut text));
+    for top in tops {
+        below(spans, top, 0, &mut text);
+    }
     text
 }
 
@@ -104,8 +106,9 @@ fn assert_attributes(span: &Seen, expected: &[(&str, &str)]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_webhook_is_one_trace_from_the_request_to_the_cached_result() {
-    let traced = Traced::new().await;
-    let _processor = traced.processor(&[]).await;
+    let shown = [("COUNTERSIGN_CFG__TELEMETRY__TRACE_URL", "https://traces.example/{trace_id}")];
+    let traced = Traced::with(&shown).await;
+    let processor = traced.processor(&shown).await;
     let stranger = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let body = charge(1, now_s());
     let signature = stripe::signature(stripe::SECRET, now_s(), body.as_bytes());
@@ -136,6 +139,19 @@ async fn one_webhook_is_one_trace_from_the_request_to_the_cached_result() {
     assert_eq!(request.trace_id[16..], request.span_id);
     assert_eq!(process.links, [publish.named()]);
     assert_eq!(record.links, [process.named()]);
+    for (service, said, span) in [
+        (&traced.ingress_process, "Processing Stripe webhook event", request),
+        (&processor, "Recorded an event", process),
+    ] {
+        let log = service.log();
+        let line = log.lines().find(|line| line.contains(said)).unwrap();
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            (line["trace_id"].as_str(), line["span_id"].as_str()),
+            (Some(&*span.trace_id), Some(&*span.span_id))
+        );
+        assert_eq!(line["trace_url"], format!("https://traces.example/{}", span.trace_id));
+    }
     let event = [("source", "stripe"), ("event.id", "evt_1"), ("event.type", "charge.succeeded")];
     for span in [request, publish, process] {
         assert_attributes(span, &event);
