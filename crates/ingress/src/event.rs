@@ -226,7 +226,7 @@ impl Gate {
         let told = self.tell(source, Objection::NoEvent, evidence, origin).await;
         if told == Ok(Told::Now) {
             let (source, bytes) = (&source.source, body.len());
-            tracing::warn!(%source, bytes, %unreadable, "An authentic delivery is no event");
+            tracing::warn!(%source, bytes, error = %unreadable, "An authentic delivery is no event");
         }
         told.map_or_else(Answer::Refused, |_| source.refusal(Objection::NoEvent, id_of_body(&sha256)))
     }

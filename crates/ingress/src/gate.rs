@@ -118,7 +118,7 @@ impl Content {
     fn events(&self) -> &[Event] {
         match self {
             Self::Events(events, _) => events,
-            Self::Unreadable => &[],
+            Self::None(_) => &[],
         }
     }
 }
