@@ -7,6 +7,7 @@ use core::time::Duration;
 use audit_postgres::HeadFile;
 use runtime::config::{Document, Problems};
 use runtime::sections::{self, Source, Tls};
+use runtime::telemetry::TraceUrl;
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// Every section that some program reads.
@@ -64,36 +65,9 @@ pub(crate) fn reading() -> Result<Reading, Problems> {
     let mut document = only(&["operator", "postgres", "telemetry"])?;
     let tls = sections::postgres_tls(&mut document);
     let url = document.section("operator", |s| sections::database_url(s, "database_url"));
-    let trace_url = document.section("telemetry", |s| {
-        let template = s.text("trace_url");
-        let url = template.as_deref().and_then(TraceUrl::parse);
-        if template.is_some() && url.is_none() {
-            s.problem("trace_url", format_args!("an http or https URL with {TRACE_ID} in it is expected"));
-        }
-        s.leave_rest();
-        url
-    });
+    let trace_url = sections::telemetry(&mut document).trace_url;
     document.finish()?;
     Ok(Reading { database: Database { url, tls }, trace_url })
-}
-
-/// What stands for a trace's id in the URL.
-const TRACE_ID: &str = "{trace_id}";
-
-/// Where a trace is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TraceUrl(String);
-
-impl TraceUrl {
-    fn parse(template: &str) -> Option<Self> {
-        let is_url = ["https://", "http://"].iter().any(|scheme| template.starts_with(scheme));
-        (is_url && template.contains(TRACE_ID)).then(|| Self(template.to_owned()))
-    }
-
-    /// The link to this one.
-    pub(crate) fn of(&self, trace_id: &str) -> String {
-        self.0.replace(TRACE_ID, trace_id)
-    }
 }
 
 /// What acting takes.

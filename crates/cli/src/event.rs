@@ -10,11 +10,11 @@ use ledger::EventId;
 use ledger_postgres::{ActionRow, DeliveryRow, EventStory, Story, TransactionStory};
 use serde::Serialize;
 
-use crate::config::TraceUrl;
 use crate::ending::{Answer, Failure, complain};
 use crate::events::{amount, reader_and_links};
 use crate::output::print_either;
 use crate::table::{Align, Table, decimal, instant, mode};
+use runtime::telemetry::TraceUrl;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {

@@ -10,11 +10,12 @@ use ledger_postgres::{EventSummary, Parked, ParkedSum, PostgresReader, Settings}
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
-use crate::config::{self, TraceUrl};
+use crate::config;
 use crate::ending::{Answer, Failure};
 use crate::evidence;
 use crate::output::print_either;
 use crate::table::{Align, Table, decimal, instant, mode};
+use runtime::telemetry::TraceUrl;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
