@@ -7,12 +7,14 @@ use audit::{
     UncoveredEventRow, UncoveredTransactionRow, Waiting, WaitingRow, WindowRow,
 };
 use jiff::Timestamp;
-use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Row, Transaction};
 
 use crate::AuditStoreError;
 use crate::error::of_driver;
 use crate::query::{Columns, Parameters, query, query_one};
+
+const MISSING: &str = concat!("-- missing\n", include_str!("../sql/missing.sql"));
 
 /// How many things of a kind are listed; the others are counted.
 const LISTED_MAX: i64 = 200;
@@ -70,17 +72,13 @@ pub(crate) async fn completeness(
     limits: &Limits,
 ) -> Result<CompletenessRows, AuditStoreError> {
     let since = if everything { None } else { completeness_since(transaction).await? };
-    let missing = concat!("-- missing\n", include_str!("../sql/missing.sql"));
     let windows = concat!("-- windows\n", include_str!("../sql/windows.sql"));
-    let instances = concat!("-- instances\n", include_str!("../sql/instances.sql"));
     let due = limits.delivery_due_s;
     let parameters: Parameters<'_> =
         &[(&since, Type::TIMESTAMPTZ), (&due, Type::INT8), (&LISTED_MAX, Type::INT8)];
-    let missing = query(transaction, "missing", missing, parameters).await?;
+    let missing = query(transaction, "missing", MISSING, parameters).await?;
     let windows = query(transaction, "windows", windows, parameters).await?;
-    let parameters: Parameters<'_> =
-        &[(&limits.instance_silent_s, Type::INT8), (&limits.instance_forgotten_s, Type::INT8)];
-    let instances = query(transaction, "instances", instances, parameters).await?;
+    let instances = open_instances(transaction, limits).await?;
 
     let mut rows = CompletenessRows::default();
     for row in &missing {
@@ -116,6 +114,43 @@ pub(crate) async fn completeness(
         });
     }
     Ok(rows)
+}
+
+async fn open_instances(transaction: &Transaction<'_>, limits: &Limits) -> Result<Vec<Row>, AuditStoreError> {
+    const INSTANCES: &str = concat!("-- instances\n", include_str!("../sql/instances.sql"));
+    let parameters: Parameters<'_> =
+        &[(&limits.instance_silent_s, Type::INT8), (&limits.instance_forgotten_s, Type::INT8)];
+    query(transaction, "instances", INSTANCES, parameters).await
+}
+
+/// How many messages are confirmed and not booked, of the totals of the last `span_s` seconds, and since when the oldest of
+/// those listed is told of, in seconds.
+pub(crate) async fn unbooked(
+    transaction: &Transaction<'_>,
+    span_s: i64,
+) -> Result<(u64, i64), AuditStoreError> {
+    let since = "-- since\nSELECT now() - make_interval(secs => $1::BIGINT)";
+    let since = query_one(transaction, "since", since, &[(&span_s, Type::INT8)]).await?;
+    let since: Timestamp = since.try_get(0).map_err(of_driver("since"))?;
+    let parameters: Parameters<'_> =
+        &[(&since, Type::TIMESTAMPTZ), (&0_i64, Type::INT8), (&LISTED_MAX, Type::INT8)];
+    let (mut count, mut oldest_s) = (0, 0);
+    for row in &query(transaction, "missing", MISSING, parameters).await? {
+        let columns = Columns { statement: "missing", row };
+        count = columns.count("total")?;
+        oldest_s = columns.read::<i64>("age_s")?.max(oldest_s);
+    }
+    Ok((count, oldest_s))
+}
+
+/// How long ago, in seconds, the last total of an ingress that goes on was recorded.
+pub(crate) async fn heard(
+    transaction: &Transaction<'_>,
+    limits: &Limits,
+) -> Result<Option<i64>, AuditStoreError> {
+    let rows = open_instances(transaction, limits).await?;
+    let ages = rows.iter().map(|row| Columns { statement: "instances", row }.read("age_s"));
+    Ok(ages.collect::<Result<Vec<i64>, _>>()?.into_iter().min())
 }
 
 async fn completeness_since(transaction: &Transaction<'_>) -> Result<Option<Timestamp>, AuditStoreError> {

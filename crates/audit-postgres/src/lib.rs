@@ -16,6 +16,7 @@ mod run;
 mod schema;
 mod sealed;
 mod store;
+mod waiting;
 
 pub use alerts::{AlertAction, AlertDue, AlertHanded, AlertSettled, AlertWanted};
 pub use error::AuditStoreError;
@@ -27,3 +28,4 @@ pub use requests::AuditRequest;
 pub use run::{Audited, Order, Standing};
 pub use schema::SCHEMA_VERSION;
 pub use store::{AuditStore, RunId, Settings};
+pub use waiting::{Standstill, Undecided};

@@ -107,7 +107,7 @@ impl Alerts {
         registry: &mut Registry,
     ) -> anyhow::Result<Self> {
         let routes: Vec<Route> = settings.routes.iter().cloned().chain([Route::log()]).collect();
-        let metrics = Metrics::register(registry, routes.iter().map(|route| route.name.as_str()));
+        let metrics = Metrics::register(registry, &routes);
         let post = if settings.routes.is_empty() {
             None
         } else {
@@ -300,7 +300,7 @@ impl Inner {
             }
         };
         CrashPoint::AuditorAlertSent.pass();
-        self.metrics.attempted(&route.name, outcome);
+        self.metrics.attempted(route, outcome);
         self.settle(&due, &settled).await;
         if let AlertSettled::Retry { after, .. } = settled { Some(after) } else { None }
     }

@@ -68,6 +68,12 @@ impl Auditor {
                 self.alerts.cannot_read(error);
             }
         }
+        if ended.is_ok() {
+            match self.store.waiting().await {
+                Ok(found) => self.metrics.waiting(&found),
+                Err(error) => tracing::warn!(%error, "What waits cannot be counted"),
+            }
+        }
         ended
     }
 

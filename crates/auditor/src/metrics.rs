@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use audit::{Head, Kind, Livemode, Report, Verdict};
+use audit_postgres::Standstill;
 use handle::Handle;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -24,6 +25,17 @@ pub struct Metrics {
     last_full: Gauge,
     height: Gauge,
     head: Family<HeadLabels, Gauge>,
+    undecided: Family<UndecidedLabels, Gauge>,
+    undecided_age: Gauge,
+    unbooked: Gauge,
+    unbooked_age: Gauge,
+    heard_age: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UndecidedLabels {
+    source: String,
+    reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -54,6 +66,9 @@ struct HeadLabels {
 
 const FAILED: &str = "failed";
 
+/// The `source` label of a message that names none.
+const NO_SOURCE: &str = "other";
+
 const fn word(livemode: Livemode) -> &'static str {
     if livemode.is_live() { "true" } else { "false" }
 }
@@ -71,6 +86,11 @@ impl Metrics {
             last_full: Gauge::default(),
             height: Gauge::default(),
             head: Family::default(),
+            undecided: Family::default(),
+            undecided_age: Gauge::default(),
+            unbooked: Gauge::default(),
+            unbooked_age: Gauge::default(),
+            heard_age: Gauge::default(),
         };
         for verdict in [Verdict::Balanced.as_str(), Verdict::Imbalanced.as_str(), FAILED] {
             drop(metrics.runs.get_or_create(&RunLabels { verdict }));
@@ -111,7 +131,50 @@ impl Metrics {
             "The digest of the chain's head; the value is its height",
             metrics.head.clone(),
         );
+        metrics.register_waiting(registry);
         metrics
+    }
+
+    fn register_waiting(&self, registry: &mut Registry) {
+        registry.register(
+            "ledger_undecided",
+            "Parked events and messages that wait for a person, by source and reason",
+            self.undecided.clone(),
+        );
+        registry.register(
+            "ledger_oldest_undecided_age_seconds",
+            "How long the oldest of them has waited; 0 of none",
+            self.undecided_age.clone(),
+        );
+        registry.register(
+            "ledger_unbooked",
+            "Messages confirmed to an ingress that its control totals tell of and the books do not have, in the last 35 minutes",
+            self.unbooked.clone(),
+        );
+        registry.register(
+            "ledger_oldest_unbooked_age_seconds",
+            "Since when the oldest of them has been told of; 0 of none",
+            self.unbooked_age.clone(),
+        );
+        registry.register(
+            "ledger_ingress_heard_age_seconds",
+            "How long ago an ingress was last heard of through bus and books; 0 where none runs",
+            self.heard_age.clone(),
+        );
+    }
+
+    /// What waits now.
+    pub(crate) fn waiting(&self, found: &Standstill) {
+        self.undecided.clear();
+        for row in &found.undecided {
+            let source = row.source.clone().unwrap_or_else(|| NO_SOURCE.to_owned());
+            let labels = UndecidedLabels { source, reason: row.reason.clone() };
+            self.undecided.get_or_create(&labels).inc_by(i64::try_from(row.count).unwrap_or(i64::MAX));
+        }
+        self.undecided_age.set(found.undecided.iter().map(|row| row.age_s).max().unwrap_or(0));
+        self.unbooked.set(i64::try_from(found.unbooked).unwrap_or(i64::MAX));
+        self.unbooked_age.set(found.unbooked_age_s);
+        self.heard_age.set(found.heard_age_s.unwrap_or(0));
     }
 
     /// A run came to a verdict.

@@ -4,10 +4,13 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use lapin::Channel;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
 use ports::{BusUnavailable, Handle, Queue, Subscription};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::Depth;
 use crate::backoff::Backoff;
 use crate::link::{Link, LinkError};
 use crate::settings::Settings;
@@ -51,6 +54,19 @@ impl Consuming {
             () = self.stop.cancelled() => Err(BusUnavailable("the bus is closed".to_owned())),
             subscribed = self.attempt(queue, prefetch) => subscribed,
         }
+    }
+
+    /// How deep a queue is: a look, which takes no more rights than consuming from it. Only over a connection that stands.
+    pub(crate) async fn depth(&self, queue: Queue) -> Result<Depth, BusUnavailable> {
+        let link = self.state.lock().await.link.clone();
+        let link = link.ok_or_else(|| BusUnavailable("nothing is being consumed".to_owned()))?;
+        let channel = link.channel().await?;
+        let look = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let looking = channel.queue_declare(queue.name().into(), look, FieldTable::default());
+        let looked = link.request(looking).await;
+        link.close_channel(&channel).await;
+        let looked = looked?;
+        Ok(Depth { messages: looked.message_count(), consumers: looked.consumer_count() })
     }
 
     async fn attempt(&self, queue: Queue, prefetch: u16) -> Result<Box<dyn Subscription>, BusUnavailable> {

@@ -34,6 +34,15 @@ const MAILBOX: usize = 1024;
 /// How long `close` waits beyond the confirm deadline: for the connections to end in order.
 const FAREWELL: Duration = Duration::from_secs(4);
 
+/// How deep a queue is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages that wait to be delivered; those in somebody's hand are not among them.
+    pub messages: u32,
+    /// Who consumes it, everywhere.
+    pub consumers: u32,
+}
+
 /// The bus over RabbitMQ.
 pub struct RabbitMq {
     settings: Arc<Settings>,
@@ -85,6 +94,11 @@ impl RabbitMq {
         {
             tracing::warn!("The connections to RabbitMQ did not close in time");
         }
+    }
+
+    /// How deep a queue is that this bus may consume from; only once it has subscribed to something.
+    pub async fn depth(&self, queue: Queue) -> Result<Depth, BusUnavailable> {
+        self.consuming.depth(queue).await
     }
 
     async fn publish_confirmed(&self, message: Outgoing) -> Result<(), NotConfirmed> {

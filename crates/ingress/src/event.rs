@@ -60,8 +60,9 @@ enum Told {
 impl Gate {
     /// What becomes of one event.
     pub(crate) async fn admit(&self, source: &SourceGate, event: Event, received_at: UnixMillis) -> Outcome {
-        let event_id = event.key.event_id.clone();
+        let (event_id, event_type) = (event.key.event_id.clone(), event.event_type.clone());
         let answer = self.claim(InHand { source, event, received_at }).await;
+        self.metrics.event(&source.source, event_type.as_str(), &answer);
         Outcome { event_id, answer }
     }
 
@@ -271,7 +272,9 @@ impl Gate {
     async fn publish(&self, message: ports::Outgoing, listed: Listed) -> Result<(), NotConfirmed> {
         let span = span::publish(&message, &listed);
         let message = message::traced(message, &span);
+        let began = self.handle.monotonic();
         let published = self.seams.bus.publish(message).instrument(span.clone()).await;
+        self.metrics.published(published, self.handle.monotonic().saturating_sub(began));
         span::published(&span, published);
         match &published {
             Ok(()) => self.totals.confirmed(listed),

@@ -268,12 +268,18 @@ impl Gate {
                     return Ok(Content::None(Unreadable::Json));
                 }
                 Err(refused) => {
+                    if let Some(ahead_s) = ahead_s(refused) {
+                        self.metrics.signed(&source.source, ahead_s);
+                    }
                     self.strangers.failed(&arrival.entry);
                     return Err(refused.into());
                 }
             };
         self.strangers.verified(&arrival.entry);
         active.matched(verified.secret_index(), now_s);
+        if let Some(signed_at) = verified.signed_at() {
+            self.metrics.signed(&source.source, signed_at.saturating_sub(now_s));
+        }
         Ok(self.content(source, &verified, arrival.received_at))
     }
 
@@ -287,5 +293,17 @@ impl Gate {
             }
             Err(unreadable) => Content::None(unreadable),
         }
+    }
+}
+
+/// How far the signed time was ahead of our clock, in what was refused for that: there clocks are furthest apart.
+fn ahead_s(refused: Refused) -> Option<i64> {
+    match refused {
+        Refused::SignatureExpired { age_s } => Some(0_i64.saturating_sub_unsigned(age_s)),
+        Refused::SignatureFromFuture { ahead_s } => Some(i64::try_from(ahead_s).unwrap_or(i64::MAX)),
+        Refused::SignatureMissing
+        | Refused::SignatureMalformed
+        | Refused::SignatureMismatch
+        | Refused::PayloadInvalid => None,
     }
 }

@@ -4,10 +4,13 @@ use core::time::Duration;
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, UPGRADE, X_FORWARDED_FOR,
 };
 use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
@@ -16,6 +19,7 @@ use runtime::admin::Serving;
 use serde_json::{Map, Value, json};
 use tracing::Instrument as _;
 
+use crate::metrics::http::WEBHOOK_ROUTE;
 use crate::{Answer, Arrival, Caller, Gate, Problem, Proxies, Response, span};
 
 /// Longer than a balancer's idle timeout, so that the balancer is the one to close.
@@ -51,13 +55,15 @@ impl Shell {
     /// Serves in a task of the current runtime.
     pub fn serve(self, listener: TcpListener) -> std::io::Result<Serving> {
         let limits = self.limits;
-        let server = HttpServer::new(move || App::new().configure(|web| routes(web, self.clone())))
-            .workers(2)
-            .client_request_timeout(limits.head_timeout)
-            .keep_alive(KEEP_ALIVE)
-            .shutdown_timeout(limits.drain.as_secs())
-            .disable_signals()
-            .listen(listener)?;
+        let server = HttpServer::new(move || {
+            App::new().wrap(from_fn(measured)).configure(|web| routes(web, self.clone()))
+        })
+        .workers(2)
+        .client_request_timeout(limits.head_timeout)
+        .keep_alive(KEEP_ALIVE)
+        .shutdown_timeout(limits.drain.as_secs())
+        .disable_signals()
+        .listen(listener)?;
         Ok(Serving::spawn(server.run()))
     }
 }
@@ -66,8 +72,25 @@ impl Shell {
 fn routes(config: &mut web::ServiceConfig, shell: Shell) {
     config
         .app_data(web::Data::new(shell))
-        .route("/api/v1/billing/{source}/webhook", web::route().to(webhook))
+        .route(WEBHOOK_ROUTE, web::route().to(webhook))
         .default_service(web::route().to(elsewhere));
+}
+
+/// Every request, from its head to the head of its answer. One whose client has gone has no answer.
+async fn measured(
+    shell: web::Data<Shell>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let (http, began) = (&shell.gate.metrics.http, shell.handle.monotonic());
+    let method = request.method().clone();
+    let active = http.begun(method.as_str());
+    let response = next.call(request).await?;
+    let took = shell.handle.monotonic().saturating_sub(began);
+    let route = response.request().match_pattern();
+    http.answered(method.as_str(), route.as_deref(), response.status().as_u16(), took);
+    drop(active);
+    Ok(response)
 }
 
 async fn elsewhere(shell: web::Data<Shell>) -> HttpResponse {

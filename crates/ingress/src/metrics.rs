@@ -1,11 +1,16 @@
 //! Metrics; the first ones have names that other people's dashboards rely on.
 
+mod flow;
+pub(crate) mod http;
+
 use core::fmt;
+use core::sync::atomic::{AtomicI64, Ordering};
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger::{Source, UnixMillis};
-use ports::{Handle, StoredResult};
+use ports::{Handle, NotConfirmed, StoredResult};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
@@ -15,13 +20,15 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::window::{Window, p95};
+use crate::metrics::flow::Flow;
+use crate::metrics::http::Http;
+use crate::window::{Window, median, p95};
 use crate::{Answer, Problem, Secrets, SourceGate};
 
 /// How long `webhooks_rejected_rate` looks back.
 const REJECTED_WINDOW: Duration = Duration::from_hours(1);
 
-/// How long `webhook_age_p95` and `webhook_age_max` look back.
+/// How long `webhook_age_p95`, `webhook_age_max` and `webhook_clock_skew_seconds` look back.
 const AGE_WINDOW: Duration = Duration::from_mins(5);
 
 /// The ingress' metrics.
@@ -34,6 +41,9 @@ pub struct Metrics {
     bypassed: Family<SourceLabel, Counter>,
     answered: Family<Answered, Counter>,
     age: Histogram,
+    flow: Flow,
+    /// What is measured of every request.
+    pub(crate) http: Http,
     windows: Arc<Windows>,
 }
 
@@ -41,6 +51,15 @@ struct Windows {
     handle: Handle,
     rejected: Window<()>,
     ages_s: Window<i64>,
+    sources: BTreeMap<Source, Clock>,
+}
+
+/// What a source's own time says.
+struct Clock {
+    /// When one of its events was last accepted; 0 is never since the start.
+    accepted_s: AtomicI64,
+    /// Signed time minus receipt of each authentic delivery.
+    skews_s: Window<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -79,8 +98,16 @@ const NO_SOURCE: &str = "other";
 impl Metrics {
     /// Registers them, with a zero for every label value that is known beforehand.
     pub fn register(registry: &mut Registry, handle: Handle, sources: &[SourceGate]) -> Self {
-        let windows =
-            Windows { handle, rejected: Window::new(REJECTED_WINDOW), ages_s: Window::new(AGE_WINDOW) };
+        let clock = |gate: &SourceGate| {
+            let clock = Clock { accepted_s: AtomicI64::new(0), skews_s: Window::new(AGE_WINDOW) };
+            (gate.source.clone(), clock)
+        };
+        let windows = Windows {
+            handle,
+            rejected: Window::new(REJECTED_WINDOW),
+            ages_s: Window::new(AGE_WINDOW),
+            sources: sources.iter().map(clock).collect(),
+        };
         let metrics = Self {
             replay_block: Counter::default(),
             idempotent_hits: Family::default(),
@@ -91,6 +118,8 @@ impl Metrics {
             age: Histogram::new([
                 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0, 300.0, 900.0, 3600.0, 86_400.0,
             ]),
+            flow: Flow::register(registry, sources),
+            http: Http::register(registry),
             windows: Arc::new(windows),
         };
         drop(metrics.idempotent_hits.get_or_create(&WEBHOOK));
@@ -104,6 +133,8 @@ impl Metrics {
                         .get_or_create(&Rejection { source: source.clone(), reason: problem.slug() }),
                 );
             }
+        }
+        for source in sources.iter().map(|gate| gate.source.to_string()).chain([NO_SOURCE.to_owned()]) {
             for answer in
                 ["accepted", "replayed", "parked"].into_iter().chain(Problem::ALL.map(Problem::slug))
             {
@@ -119,6 +150,7 @@ impl Metrics {
             answered,
             age,
             windows,
+            ..
         } = &metrics;
         registry.register(
             "billing_webhook_replay_block",
@@ -199,6 +231,26 @@ impl Metrics {
         self.windows.ages_s.note(self.windows.handle.monotonic(), age_ms / 1000);
     }
 
+    /// Notes how far the signed time of an authentic delivery is ahead of its receipt.
+    pub(crate) fn signed(&self, source: &Source, ahead_s: i64) {
+        if let Some(clock) = self.windows.sources.get(source) {
+            clock.skews_s.note(self.windows.handle.monotonic(), ahead_s);
+        }
+    }
+
+    /// Counts an event of an authentic delivery by what became of it.
+    pub(crate) fn event(&self, source: &Source, event_type: &str, answer: &Answer) {
+        self.flow.event(source, event_type, answer);
+        if let (Answer::Accepted(_), Some(clock)) = (answer, self.windows.sources.get(source)) {
+            clock.accepted_s.store(self.windows.handle.now().seconds(), Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a publish of something numbered, and how long its confirm took.
+    pub(crate) fn published(&self, ended: Result<(), NotConfirmed>, took: Duration) {
+        self.flow.published(ended, took);
+    }
+
     /// Counts an event that is published without the cache.
     pub(crate) fn bypassed(&self, source: &Source) {
         self.bypassed.get_or_create(&SourceLabel { source: source.to_string() }).inc();
@@ -237,7 +289,24 @@ impl Collector for WindowGauges {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
-        Ok(())
+        let clocks = |encoder: &mut DescriptorEncoder<'_>, name, help, value: fn(&Clock, Duration) -> i64| {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (source, clock) in &self.0.sources {
+                let label = SourceLabel { source: source.to_string() };
+                ConstGauge::new(value(clock, now)).encode(family.encode_family(&label)?)?;
+            }
+            Ok(())
+        };
+        let (name, help) = (
+            "webhook_last_accepted_timestamp_seconds",
+            "When an event of the source was last accepted here; 0 is never since the start",
+        );
+        clocks(&mut encoder, name, help, |clock, _now| clock.accepted_s.load(Ordering::Relaxed))?;
+        let (name, help) = (
+            "webhook_clock_skew_seconds",
+            "Signed time minus receipt of the last 5 minutes' authentic deliveries, median; 0 without any",
+        );
+        clocks(&mut encoder, name, help, |clock, now| median(clock.skews_s.values(now)).unwrap_or(0))
     }
 }
 

@@ -37,9 +37,18 @@ impl<T: Copy> Window<T> {
 }
 
 /// The value below which 95 of 100 lie (nearest rank); `None` of nothing.
-pub(crate) fn p95(mut values: Vec<i64>) -> Option<i64> {
+pub(crate) fn p95(values: Vec<i64>) -> Option<i64> {
+    percentile(values, 95)
+}
+
+/// The value in the middle; `None` of nothing.
+pub(crate) fn median(values: Vec<i64>) -> Option<i64> {
+    percentile(values, 50)
+}
+
+fn percentile(mut values: Vec<i64>, percent: usize) -> Option<i64> {
     values.sort_unstable();
-    let rank = values.len().saturating_mul(95).div_ceil(100);
+    let rank = values.len().saturating_mul(percent).div_ceil(100);
     values.get(rank.checked_sub(1)?).copied()
 }
 
@@ -63,5 +72,6 @@ mod tests {
         assert_eq!(p95(vec![7]), Some(7));
         assert_eq!(p95((1..=100).collect()), Some(95));
         assert_eq!(p95((1..=20).rev().collect()), Some(19));
+        assert_eq!(median(vec![-500, -1, 0]), Some(-1), "one that was held back says nothing of the clocks");
     }
 }

@@ -14,6 +14,7 @@ use runtime::Stop;
 use runtime::admin::{Admin, Readiness, Serving};
 use secrecy::ExposeSecret as _;
 
+use crate::depths;
 use crate::{Booker, Config, Consumption, Metrics, Pace, Policy, Sources, Teller, consume};
 
 /// The pause between attempts to reach books that are away at start.
@@ -60,14 +61,14 @@ impl App {
             Ok(Some((books, sources))) => {
                 self.books.get_or_init(|| Arc::clone(&books));
                 let announcing = Arc::<RabbitMq>::clone(&self.bus);
-                let metrics = self.metrics;
+                let (metrics, handle) = (self.metrics, self.handle.clone());
                 let consumption = Consumption {
                     booker: Booker::new(books, self.handle.clone(), self.config.patience),
                     teller: Teller::new(self.replay, announcing, self.handle.clone(), Arc::clone(&metrics)),
                     policy: Arc::new(Policy { table: self.config.table, sources }),
                     handle: self.handle,
                     pace: self.config.pace,
-                    metrics,
+                    metrics: Arc::clone(&metrics),
                 };
                 let set_aside = Consumption { pace: Pace::one_at_a_time(), ..consumption.clone() };
                 let (bus, soft) = (self.bus.as_ref(), &stop.soft);
@@ -79,6 +80,7 @@ impl App {
                 );
                 tokio::select! {
                     ended = consuming => ended.map(|_| ()).context("consume"),
+                    never = depths::watch(bus, &metrics, &handle) => match never {},
                     error = self.admin.failed() => Err(error).context("serve health and metrics"),
                     () = stop.hard.cancelled() => Err(anyhow::anyhow!("stopped with a batch in hand; it is delivered again")),
                 }

@@ -134,8 +134,10 @@ impl Consumption {
     ) -> Result<(), End> {
         let Some(last) = batch.last().map(|delivery| delivery.tag) else { return Ok(()) };
         CrashPoint::ProcessorReceived.pass();
+        let began = self.handle.monotonic();
         let news = self.commit(queue, &batch, stop).await.map_err(End::Outage)?;
         CrashPoint::ProcessorCommitted.pass();
+        self.metrics.committed(batch.len(), self.handle.monotonic().saturating_sub(began));
         // Whatever is in hand when a process crashes has one delivery more behind it. So the hand grows only over what is
         // new: what came back is worked off one by one first, and no crash loop can wear out what waits behind it.
         let all_new = batch.iter().all(|delivery| !delivery.redelivered);

@@ -6,6 +6,7 @@ mod commit;
 mod config;
 mod consume;
 mod decide;
+mod depths;
 mod evidence;
 mod log;
 mod metrics;

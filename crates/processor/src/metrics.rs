@@ -1,10 +1,13 @@
 //! Metrics of the processor.
 
+use core::time::Duration;
+
 use ledger::{Outcome, Reason, Status};
-use ports::{Decision, EventRecord, Filing, Gate, Record, Recorded, Settlement};
+use ports::{Decision, EventRecord, Filing, Gate, Queue, Record, Recorded, Settlement};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -20,8 +23,17 @@ pub struct Metrics {
     totals: Counter,
     actions: Family<StatusLabel, Counter>,
     accepted_to_recorded: Histogram,
+    batch_messages: Histogram,
+    batch_seconds: Histogram,
+    queue_messages: Family<QueueLabel, Gauge>,
+    queue_consumers: Family<QueueLabel, Gauge>,
     untold: Counter,
     unannounced: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabel {
+    queue: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,9 +76,20 @@ impl Metrics {
             accepted_to_recorded: Histogram::new([
                 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0,
             ]),
+            batch_messages: Histogram::new([1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0]),
+            batch_seconds: Histogram::new([
+                0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0, 1200.0,
+            ]),
+            queue_messages: Family::default(),
+            queue_consumers: Family::default(),
             untold: Counter::default(),
             unannounced: Counter::default(),
         };
+        for reason in Reason::ALL.iter().filter(|reason| reason.outcome() == Outcome::Parked) {
+            let label = ReasonLabel { reason: reason.as_str() };
+            drop(metrics.parked.get_or_create(&label));
+            drop(metrics.refusals.get_or_create(&label));
+        }
         for outcome in Outcome::ALL {
             let labels = Labels { outcome: outcome.as_str(), settlement: word(Settlement::New) };
             drop(metrics.recorded.get_or_create(&labels));
@@ -93,6 +116,26 @@ impl Metrics {
             "From the receipt of a webhook to the COMMIT that holds it",
             metrics.accepted_to_recorded.clone(),
         );
+        registry.register(
+            "batch_messages",
+            "Messages that were brought into the books together",
+            metrics.batch_messages.clone(),
+        );
+        registry.register(
+            "batch_seconds",
+            "From having received a batch to its last COMMIT, outages included",
+            metrics.batch_seconds.clone(),
+        );
+        registry.register(
+            "queue_messages",
+            "Messages that wait in a queue; no value while the broker is away",
+            metrics.queue_messages.clone(),
+        );
+        registry.register(
+            "queue_consumers",
+            "Who consumes a queue; no value while the broker is away",
+            metrics.queue_consumers.clone(),
+        );
         registry.register("results_untold", "Results that the cache could not be told", untold.clone());
         registry.register(
             "booked_unannounced",
@@ -113,6 +156,10 @@ impl Metrics {
         if let Some(reason) = reason {
             counted.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc();
         }
+        // What came again was counted with its first COMMIT.
+        if recorded.settlement == Settlement::Again {
+            return;
+        }
         #[expect(
             clippy::as_conversions,
             clippy::cast_precision_loss,
@@ -120,6 +167,27 @@ impl Metrics {
             reason = "an age"
         )]
         self.accepted_to_recorded.observe(age_ms.max(0) as f64 / 1000.0);
+    }
+
+    /// Notes a batch that is committed.
+    pub(crate) fn committed(&self, messages: usize, took: Duration) {
+        self.batch_messages.observe(f64::from(u32::try_from(messages).unwrap_or(u32::MAX)));
+        self.batch_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes how deep a queue is and who consumes it, if that is known: no value is better than an old one.
+    pub(crate) fn depth(&self, queue: Queue, depth: Option<(u32, u32)>) {
+        let label = QueueLabel { queue: queue.name() };
+        match depth {
+            Some((messages, consumers)) => {
+                self.queue_messages.get_or_create(&label).set(messages.into());
+                self.queue_consumers.get_or_create(&label).set(consumers.into());
+            }
+            None => {
+                self.queue_messages.remove(&label);
+                self.queue_consumers.remove(&label);
+            }
+        }
     }
 
     /// Counts a control total that is committed.

@@ -9,6 +9,7 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use handle::BoxFuture;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
@@ -21,6 +22,12 @@ pub type Readiness = Arc<dyn Fn() -> BoxFuture<'static, Vec<Dependency>> + Send 
 
 /// The metrics of a service, registered once at start.
 pub type Metrics = Arc<Mutex<Registry>>;
+
+/// What was built, where whoever built it said so.
+const REVISION: &str = match option_env!("COUNTERSIGN_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
 
 /// A bound admin listener.
 #[derive(Debug)]
@@ -49,6 +56,9 @@ impl Admin {
         readiness: Readiness,
         more: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     ) -> std::io::Result<Serving> {
+        let mut registry = registry;
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION")), ("revision", REVISION)]);
+        registry.register("countersign_build", "What this process was built from", build);
         let metrics: Metrics = Arc::new(Mutex::new(registry));
         let server = HttpServer::new(move || {
             App::new()

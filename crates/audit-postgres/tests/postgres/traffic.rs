@@ -160,6 +160,32 @@ async fn a_message_that_never_was_an_event_waits_too() {
 }
 
 #[tokio::test]
+async fn what_waits_is_counted_before_it_is_a_finding() {
+    let statements = EVENT.replace("$id", "evt_8").replace("$ago", "1 minute")
+        + &EVENT.replace("$id", "evt_9").replace("$ago", "3 minutes")
+        + &window(1, "1, 2", false, "4 minutes")
+        + &window(2, "3", false, "2 minutes")
+        + &delivered("1");
+    let (database, client) = with(&statements).await;
+    let store = store(&database);
+    assert_eq!(run(&database).await.findings_total(), 0);
+    let waiting = store.waiting().await.unwrap();
+    let [parked] = waiting.undecided.as_slice() else { panic!("{waiting:?}") };
+    let (source, reason) = (parked.source.as_deref(), parked.reason.as_str());
+    assert_eq!((source, reason, parked.count), (Some("stripe"), "event-too-old", 2));
+    assert!((180..240).contains(&parked.age_s), "{waiting:?}");
+    assert_eq!(waiting.unbooked, 2);
+    assert!((240..300).contains(&waiting.unbooked_age_s), "{waiting:?}");
+    assert!(waiting.heard_age_s.is_some_and(|age_s| (120..180).contains(&age_s)), "{waiting:?}");
+
+    // The last word of the only ingress: there is nobody left to hear of.
+    client.batch_execute(&(delivered("2, 3") + &window(3, "", true, "0 minutes"))).await.unwrap();
+    let waiting = store.waiting().await.unwrap();
+    assert_eq!((waiting.unbooked, waiting.unbooked_age_s, waiting.heard_age_s), (0, 0, None));
+    database.close().await;
+}
+
+#[tokio::test]
 async fn refusals_of_authentic_senders_are_counted_once_per_event() {
     let refused = |from: i64, to: i64, ago: &str| {
         format!(

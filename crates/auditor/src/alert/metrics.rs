@@ -6,6 +6,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::config::{LOG_ROUTE, Route};
+use super::finding::Severity;
+
 /// What became of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -32,9 +35,13 @@ struct DeliveryLabels {
     result: &'static str,
 }
 
+/// Whether a route takes findings of any check that are critical, or warnings: for rules that are to speak where none does. The
+/// log is a route that nobody is woken by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     route: String,
+    critical: &'static str,
+    warning: &'static str,
 }
 
 /// Attempts, and which routes do not work.
@@ -46,13 +53,13 @@ pub(super) struct Metrics {
 
 impl Metrics {
     /// Every route is there from the start: a rule cannot miss what never had a value.
-    pub(super) fn register<'r>(registry: &mut Registry, routes: impl Iterator<Item = &'r str>) -> Self {
+    pub(super) fn register(registry: &mut Registry, routes: &[Route]) -> Self {
         let metrics = Self { deliveries: Family::default(), failing: Family::default() };
         for route in routes {
             for outcome in Outcome::ALL {
-                drop(metrics.deliveries.get_or_create(&delivery(route, outcome)));
+                drop(metrics.deliveries.get_or_create(&delivery(&route.name, outcome)));
             }
-            drop(metrics.failing.get_or_create(&RouteLabels { route: route.to_owned() }));
+            drop(metrics.failing.get_or_create(&labels(route)));
         }
         registry.register(
             "auditor_alert_deliveries",
@@ -67,13 +74,64 @@ impl Metrics {
         metrics
     }
 
-    pub(super) fn attempted(&self, route: &str, outcome: Outcome) {
-        self.deliveries.get_or_create(&delivery(route, outcome)).inc();
-        let failing = self.failing.get_or_create(&RouteLabels { route: route.to_owned() });
-        failing.set((outcome != Outcome::Sent).into());
+    pub(super) fn attempted(&self, route: &Route, outcome: Outcome) {
+        self.deliveries.get_or_create(&delivery(&route.name, outcome)).inc();
+        self.failing.get_or_create(&labels(route)).set((outcome != Outcome::Sent).into());
+    }
+}
+
+fn labels(route: &Route) -> RouteLabels {
+    let takes = |severity: Severity| {
+        let told = route.name != LOG_ROUTE && route.checks.is_none();
+        let takes = told && route.severities.as_ref().is_none_or(|these| these.contains(&severity));
+        if takes { "true" } else { "false" }
+    };
+    RouteLabels {
+        route: route.name.clone(),
+        critical: takes(Severity::Critical),
+        warning: takes(Severity::Warning),
     }
 }
 
 fn delivery(route: &str, outcome: Outcome) -> DeliveryLabels {
     DeliveryLabels { route: route.to_owned(), result: outcome.as_str() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use prometheus_client::encoding::text::encode;
+
+    use super::super::config::Target;
+    use super::*;
+
+    #[test]
+    fn a_route_says_whether_it_wakes_people_and_the_log_wakes_nobody() {
+        let route = |name: &str, severities: Option<&[Severity]>, checks: Option<&str>| Route {
+            name: name.to_owned(),
+            target: Target::Log,
+            severities: severities.map(|these| these.iter().copied().collect()),
+            checks: checks.map(|check| BTreeSet::from([check.to_owned()])),
+        };
+        let routes = [
+            route("on-call", Some(&[Severity::Critical]), None),
+            route("team", Some(&[Severity::Warning]), None),
+            route("finance", None, Some("backlog")),
+            Route::log(),
+        ];
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry, &routes);
+        metrics.attempted(&routes[0], Outcome::Retried);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        for line in [
+            "route=\"on-call\",critical=\"true\",warning=\"false\"} 1",
+            "route=\"team\",critical=\"false\",warning=\"true\"} 0",
+            "route=\"finance\",critical=\"false\",warning=\"false\"} 0",
+            "route=\"log\",critical=\"false\",warning=\"false\"} 0",
+        ] {
+            assert!(text.contains(&format!("auditor_alert_route_failing{{{line}\n")), "{line} in {text}");
+        }
+    }
 }

@@ -80,6 +80,10 @@ async fn the_gauges_follow_the_books() {
             "ledger_imbalance_amount{currency=\"USD\",livemode=\"true\"} 0",
             "auditor_findings_open{check=\"balance\"} 0",
             "auditor_findings_open{check=\"transactions\"} 0",
+            "ledger_oldest_undecided_age_seconds 0",
+            "ledger_unbooked 0",
+            "ledger_oldest_unbooked_age_seconds 0",
+            "ledger_ingress_heard_age_seconds 0",
         ];
         until_metrics(address, &balanced).await;
         assert_eq!(fetch(address, "/readyz").await.0, 200);
@@ -98,6 +102,8 @@ async fn the_gauges_follow_the_books() {
         until_metrics(address, &balanced).await;
         let metrics = fetch(address, "/metrics").await.1;
         assert!(metrics.contains("auditor_runs_total{verdict=\"failed\"} 0"), "{metrics}");
+        let build = concat!("countersign_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\",revision=\"");
+        assert!(metrics.contains(build), "{metrics}");
         let at =
             metrics.lines().find_map(|line| line.strip_prefix("auditor_last_success_timestamp_seconds "));
         assert!(at.unwrap().parse::<i64>().unwrap() > 1_700_000_000);

@@ -1,5 +1,6 @@
 //! What becomes of a message on the way out.
 
+use bus_rabbitmq::Depth;
 use ports::{Bus as _, Queue};
 use runtime::TokioExecutor;
 use testkit::contract::bus::{at_once, ids, message, receive_and_ack, subscribe, until_ready};
@@ -82,4 +83,24 @@ async fn a_dead_message_says_where_and_why_it_died() {
     for part in ["queue=countersign.ledger", "reason=delivery_limit", "count=1"] {
         assert!(death.contains(part), "{death}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_deep_a_queue_is_and_who_consumes_it_is_known_once_something_is_consumed() {
+    let broker = Broker::ready().await;
+    broker.bus.depth(Queue::Ledger).await.unwrap_err();
+    for id in ["one", "two", "three"] {
+        broker.bus.publish(message(id)).await.unwrap();
+    }
+    let dead = subscribe(&broker.bus, &broker.handle, Queue::Dead, 1).await;
+    until(&broker.handle, "the queue is three messages deep", async || {
+        broker.bus.depth(Queue::Ledger).await.unwrap() == Depth { messages: 3, consumers: 0 }
+    })
+    .await;
+    assert_eq!(broker.bus.depth(Queue::Dead).await.unwrap(), Depth { messages: 0, consumers: 1 });
+    // One that is not there costs its channel, and the subscription nothing.
+    broker.vhost.delete_queue(Queue::Unrouted).await;
+    broker.bus.depth(Queue::Unrouted).await.unwrap_err();
+    assert_eq!(broker.bus.depth(Queue::Dead).await.unwrap().consumers, 1);
+    drop(dead);
 }

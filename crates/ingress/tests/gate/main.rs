@@ -4,6 +4,7 @@
 mod age;
 mod evidence;
 mod lines;
+mod metrics;
 mod several;
 mod telegram;
 mod totals;

@@ -351,3 +351,23 @@ async fn a_delivery_in_flight_says_when_to_come_again() {
     assert!(statuses(&said) == ["409"] && seconds.is_some_and(|s| (1..=10).contains(&s)), "{said}");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn requests_are_measured_by_method_route_and_status_and_no_stranger_makes_a_new_label() {
+    let server = Server::start(&[]);
+    let genuine = server.genuine("evt_1", "Connection: close\r\n");
+    server.until_closed(genuine.as_bytes()).await;
+    let strange = "BREW /teapot HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    assert_eq!(statuses(&server.until_closed(strange.as_bytes()).await), ["404"]);
+    let count = |method: &str, route: &str, status: u16| {
+        server.world.metric(&format!(
+            "http_server_request_duration_seconds_count{{http_request_method=\"{method}\",\
+             http_route=\"{route}\",http_response_status_code=\"{status}\"}}"
+        ))
+    };
+    assert_eq!(count("POST", "/api/v1/billing/{source}/webhook", 200), "1");
+    assert_eq!(count("POST", "/api/v1/billing/{source}/webhook", 503), "0");
+    assert_eq!(count("_OTHER", "other", 404), "1");
+    assert_eq!(server.world.metric("http_server_active_requests{http_request_method=\"POST\"}"), "0");
+    server.stop().await;
+}

@@ -17,6 +17,10 @@ fn a_thousand_events_are_booked_once_each_and_the_cache_is_told() {
         let told = world.replay.record(&key("evt_7")).unwrap();
         assert_eq!(told.state, ClaimState::Booked);
         assert!(told.result.unwrap().0.contains("stripe/acct_dev/test/ch_7/capture"));
+        assert_eq!(world.metric("accepted_to_recorded_seconds_count"), 1000);
+        let batches = world.metric("batch_messages_count");
+        assert!((2..1000).contains(&batches), "{batches}");
+        assert_eq!(world.metric("batch_seconds_count"), batches);
     });
 }
 

@@ -156,7 +156,7 @@ async fn a_webhook_is_signed_and_keeps_its_id_over_attempts_that_fail() {
     for line in [
         "auditor_alert_deliveries_total{route=\"siem\",result=\"retried\"} 2",
         "auditor_alert_deliveries_total{route=\"siem\",result=\"failed\"} 0",
-        "auditor_alert_route_failing{route=\"siem\"} 0",
+        "auditor_alert_route_failing{route=\"siem\",critical=\"true\",warning=\"true\"} 0",
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
