@@ -288,6 +288,7 @@ VALUES = closed(
         prometheusRule=closed(
             enabled=FLAG, labels=TEXT_MAP, additionalLabels=TEXT_MAP, runbookBaseUrl=TEXT, disabled=TEXTS
         ),
+        dashboards=closed(enabled=FLAG, labels=TEXT_MAP, annotations=TEXT_MAP),
     ),
     rabbitmqDefinitions=closed(enabled=FLAG, labels=TEXT_MAP),
     tests=closed(enabled=FLAG, forgery=FLAG),
