@@ -2,7 +2,9 @@
 # What `make chart` runs: the Helm chart, rendered over every set of values in ci/ by Helm itself and held against the
 # schemas of Kubernetes and of the custom resources, against Pod Security "restricted", and against the binaries; the pods'
 # processes started against real servers with no more rights than deploy/rabbitmq and deploy/redis give; what the auditor
-# signs, verified by the official library of Standard Webhooks; and the Dockerfile, linted. No cluster and no container engine is needed.
+# signs, verified by the official library of Standard Webhooks; the Dockerfile, linted; and what watches the system: rules,
+# routes, dashboards and runbooks, held against a system that runs and a Prometheus that reads it. No cluster and no container
+# engine is needed.
 #
 # `chart.sh write` writes what is generated (values.schema.json, the README's tables) instead of comparing it.
 
@@ -60,20 +62,26 @@ get_node() {
   cat -- "$tests/node/package-lock.json" >"$home/.made-from"
 }
 
-# From Debian's package, which is taken apart and not installed: nothing is started, no root is needed.
-get_promtool() {
-  if type -P promtool >/dev/null || [[ -x $tools/prometheus/usr/bin/promtool ]]; then return; fi
+# From Debian's packages, which are taken apart and not installed: nothing is started, no root is needed.
+get_prometheus() {
+  local package program packages=(prometheus prometheus-alertmanager)
+  if (
+    PATH=$PATH:$tools/prometheus/usr/bin
+    for program in prometheus promtool amtool; do type -P "$program" >/dev/null || exit 1; done
+  ); then return; fi
   type -P apt-get dpkg-deb >/dev/null ||
-    missing_tool "promtool is missing" "It comes with Prometheus: put it on the PATH"
-  report tools "getting promtool"
+    missing_tool "prometheus, promtool or amtool is missing" "They come with Prometheus and its Alertmanager: put them on the PATH"
+  report tools "getting ${packages[*]}"
   mkdir -p -- "$tools/deb"
   # Root's apt drops its rights, and then cannot write where we may.
   (
     cd -- "$tools/deb"
     ((EUID != 0)) || [[ -n $(apt-cache madison prometheus 2>/dev/null) ]] || apt-get -q update >&2
-    apt-get -q -o APT::Sandbox::User=root download prometheus >"$tools/apt.log" 2>&1
-  ) || missing_tool "the package prometheus could not be downloaded" "See $tools/apt.log, or put promtool on the PATH"
-  dpkg-deb -x "$tools"/deb/prometheus_*.deb "$tools/prometheus"
+    apt-get -q -o APT::Sandbox::User=root download "${packages[@]}" >"$tools/apt.log" 2>&1
+  ) || missing_tool "${packages[*]} could not be downloaded" "See $tools/apt.log, or put prometheus, promtool and amtool on the PATH"
+  for package in "$tools"/deb/*.deb; do
+    dpkg-deb -x "$package" "$tools/prometheus"
+  done
   rm -rf -- "$tools/deb"
 }
 
@@ -86,7 +94,7 @@ write() {
 mkdir -p -- "$tools"
 get_python
 get_node
-get_promtool
+get_prometheus
 # Compiled files would lie beside the sources.
 export PATH=$tools/venv/bin:$PATH:$tools/prometheus/usr/bin PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$tests
 

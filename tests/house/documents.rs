@@ -264,15 +264,16 @@ fn capitalised(word: &str) -> String {
 
 #[test]
 fn every_metric_that_a_runbook_asks_for_is_there() {
-    let sources: String = ["ingress", "processor", "auditor"].map(sources_of).concat();
+    let sources: String = ["ingress", "processor", "auditor", "runtime"].map(sources_of).concat();
     let mut asked = 0;
     for (page, text) in runbooks() {
         for line in text.lines().filter(|line| line.contains("/metrics | grep ")) {
             let pattern = line.split("grep ").nth(1).unwrap().split(['#', '`']).next().unwrap();
             let words = pattern.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
             for word in words.filter(|word| word.contains('_')) {
-                let stem =
-                    ["_total", "_bucket", "_count"].iter().find_map(|suffix| word.strip_suffix(suffix));
+                let stem = ["_total", "_bucket", "_count", "_sum", "_info"]
+                    .iter()
+                    .find_map(|suffix| word.strip_suffix(suffix));
                 let registered = [Some(word), stem]
                     .into_iter()
                     .flatten()

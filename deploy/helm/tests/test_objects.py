@@ -207,14 +207,16 @@ def test_rules_and_definitions_are_the_files_of_the_repository(folder):
     documents = release(CHART / "ci/full.yaml")
     (rule,) = of_kind(documents, "PrometheusRule")
     ours = [
-        each["alert"]
+        each.get("alert", each.get("record"))
         for path in sorted((ROOT / "deploy/prometheus").glob("*.yaml"))
         for group in yaml.safe_load(path.read_text())["groups"]
         for each in group["rules"]
     ]
     rendered = [each for group in rule["spec"]["groups"] for each in group["rules"]]
-    assert [each["alert"] for each in rendered] == [alert for alert in ours if alert != "ReplayGuardBypassed"]
-    assert all(each["annotations"]["runbook_url"].endswith(f"/{each['alert']}.md") for each in rendered)
+    named = [each.get("alert", each.get("record")) for each in rendered]
+    assert named == [name for name in ours if name != "ReplayGuardBypassed"]
+    alerts = [each for each in rendered if "alert" in each]
+    assert all(each["annotations"]["runbook_url"].endswith(f"/{each['alert']}.md") for each in alerts)
     definitions = next(each for each in of_kind(documents, "ConfigMap") if "definitions.json" in each.get("data", {}))
     file = (ROOT / "deploy/rabbitmq/definitions.json").read_text()
     assert json.loads(definitions["data"]["definitions.json"]) == json.loads(file)
