@@ -64,11 +64,11 @@ get_node() {
 
 # From Debian's packages, which are taken apart and not installed: nothing is started, no root is needed.
 get_prometheus() {
-  local package program packages=(prometheus prometheus-alertmanager)
-  if (
-    PATH=$PATH:$tools/prometheus/usr/bin
-    for program in prometheus promtool amtool; do type -P "$program" >/dev/null || exit 1; done
-  ); then return; fi
+  local package program packages=(prometheus prometheus-alertmanager) complete=1
+  for program in prometheus promtool amtool; do
+    [[ -x $tools/prometheus/usr/bin/$program ]] || type -P "$program" >/dev/null || complete=0
+  done
+  ((complete == 0)) || return 0
   type -P apt-get dpkg-deb >/dev/null ||
     missing_tool "prometheus, promtool or amtool is missing" "They come with Prometheus and its Alertmanager: put them on the PATH"
   report tools "getting ${packages[*]}"

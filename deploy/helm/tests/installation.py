@@ -161,7 +161,7 @@ class Installation:
     def moved(self, text):
         """A command line with the addresses of this installation."""
         ports = {8080: self.ports["http"]} | {port: self.ports[name] for name, port in SERVICES.items()}
-        return re.sub(r"127\.0\.0\.1:(\d+)", lambda at: f"127.0.0.1:{ports[int(at[1])]}", text)
+        return re.sub(r"127\.0\.0\.1:(\d+)", lambda at: f"127.0.0.1:{ports.get(int(at[1]), at[1])}", text)
 
     def __enter__(self):
         threading.Thread(target=self.receiver.serve_forever, daemon=True).start()

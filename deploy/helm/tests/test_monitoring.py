@@ -159,3 +159,53 @@ def test_every_command_of_a_runbook_does_what_it_says_or_is_marked_as_manual(ins
 def test_what_is_manual_is_what_cannot_be_run_here():
     manual = {line.split()[0] for page in RUNBOOKS for _, marked, lines in blocks(page) if marked for line in lines}
     assert manual <= {"rabbitmq-diagnostics", "redis-cli", "kubectl", "stripe", "rabbitmqctl"}
+
+
+def in_text():
+    """Every command that stands in the text of a page, once."""
+    for page in RUNBOOKS:
+        text = BLOCK.sub("", page.read_text())
+        yield from re.findall(r"`((?:countersign|curl|date|openssl) [^`]+)`", re.sub(r"\s+", " ", text))
+
+
+# Commands that answer: 1 is an answer too.
+ANSWERS = ("countersign verify", "countersign findings")
+
+
+def prepared(system, command, number):
+    """The command with something of its own to act on in the place of its placeholders."""
+    event, stale = f"evt_text_{number}", ["--object", f"ch_text_{number}", "--created-ago", "400"]
+    _, tool, *arguments = command.split(" ")
+    if tool in ("release", "dismiss", "event", "check-signature", "acknowledge") and not arguments:
+        return f"{command} --help"  # Named, not given.
+    if "--delivery" in arguments:
+        system.send("--id", event, "--object", f"ch_{number}")
+        booked(system, event)
+        system.send("--id", event, "--object", f"ch_other_{number}", expected=(0, 1))
+        found = f"SELECT instance || ':' || sequence FROM countersign.delivery WHERE reason = 'event-id-reused' AND event_id = '{event}'"
+        until(lambda: f"the books have the other {event}", lambda: psql(system, found))
+        command = command.replace("INSTANCE:SEQ", psql(system, found).strip())
+    elif tool in ("release", "dismiss"):
+        system.send("--id", event, *stale)
+        until(lambda: f"{event} is parked", lambda: event in system.tool("events", "--status", "parked"))
+        command = command.replace("evt_…", event)
+    elif tool == "acknowledge":
+        until(lambda: "refusals are a finding", lambda: system.once(["countersign", "findings", "--open"]).returncode == 1)
+        command = command.replace("ID", re.search(r"^(\d+) ", system.tool("findings", "--open", expected=(1,)), re.M)[1])
+    elif tool == "check-signature":
+        printed = system.send("--id", event, "--print")
+        header, body = (re.search(pattern, printed)[1] for pattern in (r"(Stripe-Signature: [^']+)'", r"--data-binary '([^']+)'"))
+        (system.folder / "body").write_text(body)
+        command = command.replace("Stripe-Signature: …", header).replace("FILE", "secrets/stripe")
+    command = command.replace("http://…", f"http://127.0.0.1:{system.ports['http']}")
+    return command.replace("--reason …", "--reason 'a test'").replace("…", "a test")
+
+
+def test_every_command_in_the_text_of_a_runbook_does_what_it_says(installation):
+    commands = sorted(set(in_text()), key=lambda command: ("acknowledge" in command, "adopt" in command, command))
+    assert len(commands) > 20
+    for number, command in enumerate(commands):
+        line = installation.moved(prepared(installation, command, number))
+        ended = installation.once(["bash", "-euo", "pipefail", "-c", line])
+        expected = (0, 1) if command.startswith(ANSWERS) else (0,)
+        assert ended.returncode in expected, f"{line}: {ended.returncode}\n{ended.stdout}{ended.stderr}"
