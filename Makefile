@@ -49,7 +49,7 @@ chaos: ## everything broken on purpose, each fault once: make chaos SEED= MINUTE
 soak: ## load without faults, watched for drift: make soak MINUTES=
 	@SEED=$(SEED) deploy/dev/chaos.sh --soak --minutes $(or $(MINUTES),10)
 
-chart: ## the Helm chart and the image's file system, tested without a cluster
+chart: ## the Helm chart, the image's files, rules, dashboards and runbooks, tested without a cluster
 	@deploy/dev/chart.sh
 
 bench: ## what auditing costs, on books of 10 million entries (7 GB for a while): make bench ENTRIES=

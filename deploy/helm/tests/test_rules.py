@@ -25,10 +25,10 @@ def ran(program, *arguments):
 
 
 def test_the_rules_are_rules_and_those_of_the_chart_are_the_same(tmp_path):
-    ran("promtool", "check", "rules", *RULES)
+    ran("promtool", "check", "rules", "--lint-fatal", *RULES)
     (rule,) = of_kind(release(CHART / "ci/full.yaml"), "PrometheusRule")
     (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rule["spec"]))
-    ran("promtool", "check", "rules", tmp_path / "rules.yaml")
+    ran("promtool", "check", "rules", "--lint-fatal", tmp_path / "rules.yaml")
     own = [rule["record"] for rule in rules() if "record" in rule]
     in_chart = [rule["record"] for group in rule["spec"]["groups"] for rule in group["rules"] if "record" in rule]
     assert own == in_chart and own
