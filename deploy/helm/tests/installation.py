@@ -76,6 +76,7 @@ class Installation:
             "RABBITMQ__URL": "env:RABBITMQ_URL",
             "RABBITMQ__DECLARE": "false",
             "AUDITOR__EVERY_S": "1",
+            "AUDITOR__HEAD_FILE": "head",
             "POSTGRES__URL": database.url(database.at.username),
             **{f"{name.upper()}__ADMIN_LISTEN": f"127.0.0.1:{self.ports[name]}" for name in SERVICES},
             **{

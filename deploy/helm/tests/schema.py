@@ -147,7 +147,13 @@ CONFIG = closed(
     replay=closed(epoch=number(0, 2**32 - 1)),
     redis=closed(url=TEXT, prefix=TEXT, budget_ms=number(1, 10_000)),
     rabbitmq=closed(url=TEXT, confirm_timeout_ms=number(100, 60_000), declare=FLAG),
-    telemetry=closed(trace_url={"type": "string", "pattern": "^https?://.*\\{trace_id\\}"}),
+    telemetry=closed(
+        trace_url={
+            "type": "string",
+            "pattern": "^https?://.*\\{trace_id\\}",
+            "examples": ["https://traces.example/{trace_id}"],
+        }
+    ),
 )
 
 ROUTE = closed(

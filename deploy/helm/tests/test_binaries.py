@@ -70,6 +70,8 @@ def test_the_tool_accepts_the_rendered_configuration_of_migrations_and_tests(fol
 
 
 def example(declared):
+    if "examples" in declared:
+        return declared["examples"][0]
     if "enum" in declared:
         return declared["enum"][0]
     kinds = declared["type"]
