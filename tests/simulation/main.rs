@@ -156,12 +156,15 @@ fn p1_p3_p4_no_history_loses_doubles_or_invents_anything() {
 #[test]
 fn every_answer_and_every_fate_is_reached() {
     let mut reached = BTreeSet::new();
-    for seed in 0..2 * FIXED {
+    let missing = |reached: &BTreeSet<_>| REACHED.iter().find(|expected| !reached.contains(**expected));
+    // The rarest comes once in hundreds of histories.
+    for seed in 0..HIDDEN_IN {
+        if missing(&reached).is_none() {
+            return;
+        }
         reached.extend(history(seed, Sabotage::Nothing).reached);
     }
-    for expected in REACHED {
-        assert!(reached.contains(*expected), "never reached: {expected}; reached: {reached:#?}");
-    }
+    panic!("never reached: {:?}; reached: {reached:#?}", missing(&reached));
 }
 
 #[test]
