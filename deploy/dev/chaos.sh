@@ -31,6 +31,7 @@ need_faketime() {
   [[ -n $faketime ]] || die "$ex_unavailable" 'libfaketime is missing: on Debian or Ubuntu, apt-get install faketime'
 }
 
+# shellcheck disable=SC2317 # the trap calls it
 finish() {
   local code=$?
   "$root/deploy/dev/servers.sh" wipe >>"$log" 2>&1 || code=1
@@ -41,9 +42,9 @@ cd -- "$root"
 seed=${SEED:-$((RANDOM * 32768 + RANDOM))}
 folder=$run/chaos
 log=$folder/servers.log
+take_lock services
 rm -rf -- "$folder"
 mkdir -p -- "$folder"
-take_lock services
 need_faketime
 
 cargo build --quiet --locked --workspace --bins 9>&-

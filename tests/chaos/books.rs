@@ -38,6 +38,8 @@ pub(crate) struct Books {
     pub(crate) events: BTreeMap<(String, String), EventRow>,
     pub(crate) transactions: Vec<TransactionRow>,
     pub(crate) findings: Vec<FindingRow>,
+    /// Messages that a control total calls confirmed and no delivery is of, `instance:sequence`.
+    pub(crate) missing: Vec<String>,
     /// Deliveries in all, and those that are no events.
     pub(crate) deliveries: i64,
     pub(crate) buried: i64,
@@ -86,6 +88,17 @@ impl Books {
                 resolved: row.get(3),
             })
             .collect();
+        let rows = client
+            .query(
+                "SELECT total.instance || ':' || listed.sequence
+                 FROM countersign.control_total AS total, unnest(total.sequences) AS listed (sequence)
+                 WHERE NOT EXISTS (SELECT FROM countersign.delivery AS d
+                   WHERE d.instance = total.instance AND d.sequence = listed.sequence)",
+                &[],
+            )
+            .await
+            .context("compare control totals with deliveries")?;
+        let missing = rows.iter().map(|row| row.get(0)).collect();
         let row = client
             .query_one(
                 "SELECT count(*), count(*) FILTER (WHERE reason = 'dead-lettered') FROM countersign.delivery",
@@ -93,6 +106,6 @@ impl Books {
             )
             .await
             .context("count deliveries")?;
-        Ok(Self { events, transactions, findings, deliveries: row.get(0), buried: row.get(1) })
+        Ok(Self { events, transactions, findings, missing, deliveries: row.get(0), buried: row.get(1) })
     }
 }

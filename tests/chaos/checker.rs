@@ -63,6 +63,10 @@ pub(crate) fn check(told: &[Told], books: &Books, phase: Phase) -> Verdict {
             verdict.lost.insert(format!("{}: booked, and no transaction is there", one.event_id));
         }
     }
+    // What was confirmed has a row, whatever kind of message it was; the control totals say what was.
+    verdict
+        .lost
+        .extend(books.missing.iter().map(|message| format!("message {message}: confirmed, and in no row")));
     verdict.events(told, books);
     verdict.money(told, &transactions, phase);
     verdict
@@ -91,9 +95,12 @@ impl Verdict {
                 _ => {}
             },
             Kind::Stale => {
-                let refused = one.was_answered("event-too-old");
-                if refused && status.is_none() {
+                let ours = one.was_answered("event-too-old") || one.is_acknowledged();
+                if ours && status.is_none() {
                     self.lost.insert(format!("{id}: refused with evidence, and there is none"));
+                }
+                if ours && phase == Phase::Released && status == Some("parked") {
+                    self.lost.insert(format!("{id}: released, and parked still"));
                 }
                 let let_in = one.was_answered("accepted") || phase == Phase::Released;
                 if status == Some("booked") && !let_in {
@@ -226,6 +233,13 @@ mod tests {
         let one = told(Kind::Genuine, ACCEPTED);
         assert_eq!(verdict(one.clone(), &books(Some("parked"), &[])), (0, 0, 0));
         assert_eq!(check(&[one], &books(Some("parked"), &[]), Phase::Released).lost.len(), 1);
+    }
+
+    #[test]
+    fn a_confirmed_message_without_a_row_is_lost() {
+        let missing = vec!["0a:7".to_owned()];
+        let found = check(&[], &Books { missing, ..Books::default() }, Phase::AtRest);
+        assert_eq!(found.lost.len(), 1);
     }
 
     #[test]

@@ -73,21 +73,34 @@ struct Life {
     child: Option<Child>,
     /// Told to die somewhere, at the next start.
     crash_at: Option<String>,
-    /// Whether its end is of our making.
-    doomed: bool,
-    /// Whether this life was told to die somewhere.
-    armed: bool,
+    doom: Doom,
+    /// Where this life was told to die.
+    armed: Option<String>,
     since_end: Option<Duration>,
     ends: Vec<Ended>,
     over: bool,
+}
+
+/// What we have done to end it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Doom {
+    /// Nothing.
+    #[default]
+    None,
+    /// It was asked to end, and must end well.
+    Asked,
+    /// It was killed.
+    Killed,
 }
 
 /// How a process ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Ended {
     status: ExitStatus,
-    /// Of our making.
+    /// Of our making, and as it should.
     pub(crate) planned: bool,
+    /// Where it was told to die, and did.
+    crashed_at: Option<String>,
 }
 
 impl fmt::Display for Ended {
@@ -137,9 +150,14 @@ impl Instance {
                 if let Some(child) = &mut life.child
                     && let Some(status) = child.try_wait()?
                 {
-                    let crashed = life.armed && status.signal() == Some(SIGABRT);
-                    let planned = core::mem::take(&mut life.doomed) || life.over || crashed;
-                    life.ends.push(Ended { status, planned });
+                    let crashed_at = life.armed.take().filter(|_| status.signal() == Some(SIGABRT));
+                    let planned = crashed_at.is_some()
+                        || match core::mem::take(&mut life.doom) {
+                            Doom::None => false,
+                            Doom::Asked => status.success(),
+                            Doom::Killed => true,
+                        };
+                    life.ends.push(Ended { status, planned, crashed_at });
                     life.child = None;
                     life.since_end = Some(now);
                 }
@@ -148,9 +166,8 @@ impl Instance {
                 }
                 let rested = life.since_end.is_none_or(|end| now.saturating_sub(end) >= AGAIN_AFTER);
                 if life.child.is_none() && rested {
-                    let crash_at = life.crash_at.take();
-                    life.armed = crash_at.is_some();
-                    life.child = Some(self.spawn(crash_at.as_deref())?);
+                    life.armed = life.crash_at.take();
+                    life.child = Some(self.spawn(life.armed.as_deref())?);
                 }
             }
             handle.sleep(LOOK).await;
@@ -161,8 +178,10 @@ impl Instance {
     pub(crate) fn signal(&self, signal: &str) -> bool {
         let mut life = self.life();
         let Some(pid) = life.child.as_ref().map(|child| child.id().to_string()) else { return false };
-        if matches!(signal, "KILL" | "TERM") {
-            life.doomed = true;
+        match signal {
+            "KILL" => life.doom = Doom::Killed,
+            "TERM" if life.doom == Doom::None => life.doom = Doom::Asked,
+            _ => {}
         }
         signal_to(&pid, signal).is_ok()
     }
@@ -289,6 +308,13 @@ impl Fleet {
 
     pub(crate) fn of(&self, service: Service) -> Vec<Arc<Instance>> {
         self.instances.iter().filter(|instance| instance.service == service).cloned().collect()
+    }
+
+    /// Whether some process has died at this point.
+    pub(crate) fn died_at(&self, point: CrashPoint) -> bool {
+        let order = format!("{}:", point.name());
+        let ends = self.instances.iter().flat_map(|instance| instance.ends());
+        ends.filter_map(|ended| ended.crashed_at).any(|at| at.starts_with(&order))
     }
 
     /// Sets the wall clock of the first ingress, which alone has one of its own.

@@ -71,8 +71,9 @@ impl Load {
         self.given_up.store(true, Ordering::Relaxed);
     }
 
-    /// Tells `rate` events a second until it is told to finish, and returns when all of them are answered for good.
-    pub(crate) async fn run(self: Arc<Self>, rate: u64) {
+    /// Tells `rate` events a second until it is told to finish, and returns when all of them are answered for good: whether no
+    /// teller panicked.
+    pub(crate) async fn run(self: Arc<Self>, rate: u64) -> bool {
         let mut telling = FuturesUnordered::new();
         let mut number = 0;
         let interval = Duration::from_micros(1_000_000 / rate.max(1));
@@ -89,7 +90,11 @@ impl Load {
             }));
             self.handle.sleep(interval).await;
         }
-        while telling.next().await.is_some() {}
+        let mut well = true;
+        while let Some(told) = telling.next().await {
+            well &= told.is_some();
+        }
+        well
     }
 
     /// The events that belong together: mostly one.
@@ -129,9 +134,11 @@ impl Load {
             }
             95..97 => vec![of(Kind::Stale, &event_id, money, charged(&event_id, 400))],
             _ => {
-                let other = stripe::charge(&charge_id, amount + 1);
+                // Of another charge, so that neither can stand in for the other.
+                let other_id = format!("ch_{n}_other");
+                let other = stripe::charge(&other_id, amount + 1);
                 let body = stripe::event(&event_id, "charge.succeeded", now_s(), &other);
-                let money = Some(Money { object_id: charge_id, amount_minor: amount + 1 });
+                let money = Some(Money { object_id: other_id, amount_minor: amount + 1 });
                 vec![genuine, of(Kind::Reused, &event_id, money, body)]
             }
         }

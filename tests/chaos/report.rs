@@ -53,6 +53,8 @@ impl Report {
         self.at_rest.is_clean()
             && self.released.is_clean()
             && self.reader.faults.is_empty()
+            && self.reader.snapshots > 0
+            && self.at_rest.acknowledged > 0
             && self.false_findings.is_empty()
             && self.wrong.is_empty()
     }
