@@ -239,6 +239,25 @@ impl System {
         client.query_one(&format!("SELECT count(*) FROM ({query}) AS found"), &[]).await.unwrap().get(0)
     }
 
+    /// Takes Postgres away from the processor: its connections end, and it gets no other.
+    pub async fn lose_postgres(&self) {
+        let superuser = self.database.connect(Role::Superuser).await;
+        self.connections_max(0).await;
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename = 'countersign_processor'";
+        superuser.batch_execute(cut).await.unwrap();
+    }
+
+    /// Lets the processor connect to Postgres again.
+    pub async fn regain_postgres(&self) {
+        self.connections_max(-1).await;
+    }
+
+    /// How many connections anybody but a superuser may have; -1 is any number.
+    async fn connections_max(&self, most: i32) {
+        let alter = format!("ALTER DATABASE {} CONNECTION LIMIT {most}", self.database.name());
+        self.database.connect(Role::Superuser).await.batch_execute(&alter).await.unwrap();
+    }
+
     /// Waits until this many deliveries stand in the books.
     pub async fn recorded(&self, deliveries: i64) {
         eventually("the deliveries are recorded", async || {

@@ -3,6 +3,7 @@
 
 mod answers;
 mod aside;
+mod backpressure;
 mod crashes;
 mod floods;
 mod outages;

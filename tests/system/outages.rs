@@ -77,17 +77,12 @@ async fn p7_an_outage_of_postgres_pauses_booking_and_loses_nothing() {
     let mut system = System::new().await;
     let (ingress, _) = system.start_ingress().await;
     system.start_processor().await;
-    let owner = system.database.connect(Role::Superuser).await;
-    let name = system.database.name().to_owned();
-    let no_login = format!("ALTER DATABASE {name} CONNECTION LIMIT 0");
-    owner.batch_execute(&no_login).await.unwrap();
-    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND usename = 'countersign_processor'";
-    owner.batch_execute(cut).await.unwrap();
+    system.lose_postgres().await;
     for n in 0..20 {
         assert_eq!(system.post(ingress, &body(n)).await.word(), "accepted");
     }
     assert_eq!(system.count("SELECT FROM countersign.delivery").await, 0);
-    owner.batch_execute(&format!("ALTER DATABASE {name} CONNECTION LIMIT -1")).await.unwrap();
+    system.regain_postgres().await;
     system.recorded(20).await;
     assert_eq!(system.count("SELECT FROM countersign.transaction").await, 20);
     assert_eq!(system.vhost.depth(ports::Queue::Dead).await, 0);
