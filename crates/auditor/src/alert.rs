@@ -119,6 +119,7 @@ impl Alerts {
             sender: Sender {
                 source: settings.source.clone(),
                 runbook_base_url: settings.runbook_base_url.clone(),
+                trace_url: settings.trace_url.clone(),
             },
             remind_every: settings.remind_every,
             retry_first: settings.retry_first,

@@ -59,7 +59,7 @@ impl Config {
             tail_rows: s.integer("tail_rows", 10_000, 0..=10_000_000),
             limits: Limits::read(|key, default, range| s.integer(key, default, range)),
             audit_token: s.names().iter().any(|key| key == "audit_token").then(|| s.secret("audit_token")),
-            alerts: alert::Settings::read(s),
+            alerts: alert::Settings { trace_url: telemetry.trace_url.clone(), ..alert::Settings::read(s) },
             drain: Duration::from_secs(s.integer("drain_s", 25, 1..=600)),
             telemetry,
         });
@@ -114,6 +114,16 @@ mod tests {
             ));
             assert_eq!(config.unwrap().head_file.as_deref(), expected);
         }
+    }
+
+    #[test]
+    fn alerts_know_where_a_trace_can_be_looked_at() {
+        let config = read(
+            "[auditor]\ndatabase_url = \"postgres://a@localhost/b\"\n\
+             [telemetry]\ntrace_url = \"https://t.example/{trace_id}\"\n",
+        );
+        let trace_url = config.unwrap().alerts.trace_url.map(|url| url.of("4bf9"));
+        assert_eq!(trace_url.as_deref(), Some("https://t.example/4bf9"));
     }
 
     #[test]

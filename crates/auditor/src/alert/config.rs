@@ -29,6 +29,7 @@ use audit::Check;
 use hyper::Uri;
 use runtime::config::{SecretRef, Section};
 use runtime::sections::{self, Tls};
+use runtime::telemetry::TraceUrl;
 
 use super::finding::{CHECK_AUDIT, OpenFinding, Severity};
 use super::secret;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub source: String,
     /// Where the pages of `deploy/runbooks` can be read, without a slash at the end.
     pub runbook_base_url: String,
+    /// Where a trace can be looked at. It is not read here: `[telemetry]` says it, for the whole service.
+    pub trace_url: Option<TraceUrl>,
     /// How long until a finding that still stands is told again.
     pub remind_every: Duration,
     /// How long until a first attempt that failed is repeated; it doubles from there.
@@ -62,6 +65,7 @@ impl Default for Settings {
         Self {
             source: "countersign".to_owned(),
             runbook_base_url: "deploy/runbooks".to_owned(),
+            trace_url: None,
             remind_every: Duration::from_hours(4),
             retry_first: Duration::from_secs(5),
             timeout: Duration::from_secs(10),
@@ -143,6 +147,7 @@ impl Settings {
                 timeout: Duration::from_millis(s.integer("timeout_ms", 10_000, 100..=60_000)),
                 tls: sections::tls(s),
                 routes: s.section("routes", routes),
+                trace_url: default.trace_url,
                 runbook_base_url: base
                     .as_deref()
                     .map_or(default.runbook_base_url, |base| base.trim_end_matches('/').to_owned()),

@@ -9,6 +9,8 @@ pub(super) fn write(notice: &Notice) {
     let (alert, check, summary) = (&finding.alert, &finding.check, &finding.summary);
     let (key, runbook) = (&notice.dedup_key, &notice.runbook);
     let trace_ids = finding.trace_ids.join(", ");
+    let trace_urls: Vec<&str> = notice.trace_urls.values().map(String::as_str).collect();
+    let trace_urls = (!trace_urls.is_empty()).then(|| trace_urls.join(" "));
     let height = notice.head.as_ref().map(|head| head.height);
     let digest = notice.head.as_ref().map(|head| head.digest.as_str());
     if notice.news == News::Healed {
@@ -27,6 +29,7 @@ pub(super) fn write(notice: &Notice) {
             key,
             summary,
             trace_ids,
+            trace_urls,
             height,
             digest,
             runbook,
@@ -41,6 +44,7 @@ pub(super) fn write(notice: &Notice) {
                     key,
                     summary,
                     trace_ids,
+                    trace_urls,
                     height,
                     digest,
                     runbook,

@@ -1,6 +1,9 @@
 //! What is said to a receiver, whichever: facts in the order of importance, masked and bounded.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+use runtime::telemetry::TraceUrl;
 use serde_json::{Map, Value, json};
 
 use super::finding::{Head, OpenFinding};
@@ -29,6 +32,8 @@ pub(super) struct Sender {
     pub(super) source: String,
     /// Where the pages of `deploy/runbooks` can be read, without a slash at the end.
     pub(super) runbook_base_url: String,
+    /// Where a trace can be looked at.
+    pub(super) trace_url: Option<TraceUrl>,
 }
 
 /// What is to be told, under which key, and for which time.
@@ -55,6 +60,8 @@ pub(super) struct Notice {
     /// When this was so.
     pub(super) at: Timestamp,
     pub(super) runbook: String,
+    /// Where the finding's traces can be looked at, by their ids; none where nobody has said where.
+    pub(super) trace_urls: BTreeMap<String, String>,
     pub(super) finding: OpenFinding,
     pub(super) head: Option<Head>,
 }
@@ -66,6 +73,9 @@ impl Notice {
         let action = if occasion.news == News::Healed { "resolve" } else { "trigger" };
         let opened_at_us = occasion.opened_at.as_microsecond();
         let message_id = message_id(&occasion.dedup_key, action, opened_at_us, occasion.notifications);
+        let finding = masked(finding);
+        let traces = finding.trace_ids.iter().filter(|id| is_trace_id(id));
+        let trace_urls = traces.filter_map(|id| Some((id.clone(), sender.trace_url.as_ref()?.of(id))));
         Self {
             news: occasion.news,
             source: sender.source.clone(),
@@ -73,7 +83,8 @@ impl Notice {
             message_id,
             at: occasion.at,
             runbook,
-            finding: masked(finding),
+            trace_urls: trace_urls.collect(),
+            finding,
             head: head.map(|head| Head { digest: presentable(&head.digest), ..head }),
         }
     }
@@ -89,6 +100,9 @@ impl Notice {
         fact("opened_at", json!(finding.opened_at));
         fact("runbook", json!(self.runbook));
         fact("trace_ids", json!(finding.trace_ids));
+        if !self.trace_urls.is_empty() {
+            fact("trace_urls", json!(self.trace_urls));
+        }
         if let Some(difference) = &finding.difference {
             fact("difference_minor", json!(difference.minor));
             fact("livemode", json!(difference.livemode));
@@ -107,6 +121,11 @@ impl Notice {
         }
         facts
     }
+}
+
+/// Whether it is one, and not whatever somebody has put in its place: it becomes part of a URL.
+fn is_trace_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Nothing in it needs hiding any more, and none of it is endless.
@@ -143,13 +162,14 @@ pub(super) fn sample(news: News) -> Notice {
         difference: Some(Difference { minor: 500, currency: Some("USD".to_owned()), livemode: true }),
         imbalance: true,
         details: [("transaction".to_owned(), "17".to_owned())].into(),
-        trace_ids: vec!["4bf92f3577b34da6a3ce929d0e0e4736".to_owned()],
+        trace_ids: vec!["4bf92f3577b34da6a3ce929d0e0e4736".to_owned(), "no?trace".to_owned()],
         opened_at: "2026-11-22T10:00:00Z".parse().unwrap(),
         acknowledged: false,
     };
     let sender = Sender {
         source: "countersign-test".to_owned(),
         runbook_base_url: "https://runbooks.example".to_owned(),
+        trace_url: TraceUrl::parse("https://traces.example/{trace_id}?a&b"),
     };
     let occasion = Occasion {
         news,

@@ -4,6 +4,8 @@
 //! open, a resolve closes it, and one for which nothing is open does nothing. A 202 says accepted; 429 and 5xx are to be
 //! tried again, 400 not.
 
+use core::iter;
+
 use serde_json::{Value, json};
 
 use super::notice::{News, Notice};
@@ -17,6 +19,10 @@ pub(super) fn body(routing_key: &str, notice: &Notice) -> Value {
             "dedup_key": notice.dedup_key,
         });
     }
+    let runbook = json!({ "href": notice.runbook, "text": format!("Runbook: {}", notice.finding.alert) });
+    let traces =
+        notice.trace_urls.iter().map(|(id, url)| json!({ "href": url, "text": format!("Trace {id}") }));
+    let links: Vec<Value> = iter::once(runbook).chain(traces).collect();
     json!({
         "routing_key": routing_key,
         "event_action": "trigger",
@@ -32,7 +38,7 @@ pub(super) fn body(routing_key: &str, notice: &Notice) -> Value {
             "class": notice.finding.alert,
             "custom_details": notice.facts(),
         },
-        "links": [{ "href": notice.runbook, "text": format!("Runbook: {}", notice.finding.alert) }],
+        "links": links,
     })
 }
 
@@ -44,7 +50,7 @@ mod tests {
     const KEY: &str = "0123456789abcdef0123456789abcdef";
 
     #[test]
-    fn a_trigger_carries_severity_runbook_traces_and_head_and_no_card_number() {
+    fn a_trigger_carries_severity_runbook_links_to_traces_and_head_and_no_card_number() {
         let trigger = json!({
             "routing_key": KEY,
             "event_action": "trigger",
@@ -70,13 +76,23 @@ mod tests {
                     "opened_at": "2026-11-22T10:00:00Z",
                     "probable_cause": "an amount was edited",
                     "runbook": "https://runbooks.example/LedgerImbalance.md",
-                    "trace_ids": ["4bf92f3577b34da6a3ce929d0e0e4736"],
+                    "trace_ids": ["4bf92f3577b34da6a3ce929d0e0e4736", "no?trace"],
+                    "trace_urls": {
+                        "4bf92f3577b34da6a3ce929d0e0e4736":
+                            "https://traces.example/4bf92f3577b34da6a3ce929d0e0e4736?a&b",
+                    },
                 },
             },
-            "links": [{
-                "href": "https://runbooks.example/LedgerImbalance.md",
-                "text": "Runbook: LedgerImbalance",
-            }],
+            "links": [
+                {
+                    "href": "https://runbooks.example/LedgerImbalance.md",
+                    "text": "Runbook: LedgerImbalance",
+                },
+                {
+                    "href": "https://traces.example/4bf92f3577b34da6a3ce929d0e0e4736?a&b",
+                    "text": "Trace 4bf92f3577b34da6a3ce929d0e0e4736",
+                },
+            ],
         });
         assert_eq!(body(KEY, &sample(News::Opened)), trigger);
         assert_eq!(body(KEY, &sample(News::Reminder)), trigger);

@@ -3,6 +3,8 @@
 //! `text` is for notifications, `blocks` for the channel. In both `&`, `<` and `>` are escaped, and a link is `<url|text>`.
 //! Slack knows no key of an alert: a message whose answer was lost is sent again and stands there twice.
 
+use core::iter;
+
 use serde_json::{Value, json};
 
 use super::finding::OpenFinding;
@@ -10,6 +12,9 @@ use super::notice::{News, Notice};
 
 /// What a section takes.
 const SECTION_CHARS_MAX: usize = 3_000;
+
+/// How many traces are shown.
+const TRACES_MAX: usize = 5;
 
 /// The body.
 pub(super) fn body(notice: &Notice) -> Value {
@@ -47,15 +52,21 @@ fn lines(notice: &Notice) -> String {
     for (name, text) in &finding.details {
         line(&escaped(name), text);
     }
-    if !finding.trace_ids.is_empty() {
-        line("Traces", &finding.trace_ids.join(", "));
-    }
     if let Some(head) = &notice.head {
         line("Head", &format!("{} {}", head.height, head.digest));
     }
-    // First, so that it is not what a long message loses.
-    lines.insert(0, format!("<{}|Runbook>", escaped(&notice.runbook)));
+    // First, so that they are not what a long message loses.
+    let traces: Vec<String> = finding.trace_ids.iter().take(TRACES_MAX).map(|id| trace(notice, id)).collect();
+    let traces = (!traces.is_empty()).then(|| format!("Traces: {}", traces.join(", ")));
+    lines.splice(0..0, iter::once(format!("<{}|Runbook>", escaped(&notice.runbook))).chain(traces));
     lines.join("\n")
+}
+
+fn trace(notice: &Notice, id: &str) -> String {
+    match notice.trace_urls.get(id) {
+        Some(url) => format!("<{}|{id}>", escaped(url)),
+        None => escaped(id),
+    }
 }
 
 fn origin(notice: &Notice) -> String {
@@ -77,8 +88,9 @@ mod tests {
         let title =
             "CRITICAL LedgerImbalance: Debits and credits of live USD differ by 5.00 &lt;card [masked]&gt;";
         let section = format!(
-            "*{title}*\n<https://runbooks.example/LedgerImbalance.md|Runbook>\nDifference: 5.00 USD live\n\
-             Probable cause: an amount was edited\ntransaction: 17\nTraces: 4bf92f3577b34da6a3ce929d0e0e4736\n\
+            "*{title}*\n<https://runbooks.example/LedgerImbalance.md|Runbook>\nTraces: \
+             <https://traces.example/4bf92f3577b34da6a3ce929d0e0e4736?a&amp;b|4bf92f3577b34da6a3ce929d0e0e4736>, \
+             no?trace\nDifference: 5.00 USD live\nProbable cause: an amount was edited\ntransaction: 17\n\
              Head: 41 ab12"
         );
         let context = "countersign-test | check balance | open since 2026-11-22T10:00:00Z | balance/live/USD";

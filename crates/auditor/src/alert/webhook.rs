@@ -125,14 +125,14 @@ mod tests {
     /// What `Webhook(secret).sign(…)` of PyPI's standardwebhooks 1.1.0 makes of a body of ours.
     #[test]
     fn the_official_library_signs_our_body_as_we_do() {
-        let body = r#"{"data":{"alert":"LedgerImbalance","check":"balance","currency":"USD","dedup_key":"countersign-test/balance/live/USD","details":{"transaction":"17"},"difference_minor":500,"finding":"balance/live/USD","head":{"digest":"ab12","height":41},"livemode":true,"opened_at":"2026-11-22T10:00:00Z","probable_cause":"an amount was edited","runbook":"https://runbooks.example/LedgerImbalance.md","severity":"critical","source":"countersign-test","summary":"Debits and credits of live USD differ by 5.00 <card [masked]>","trace_ids":["4bf92f3577b34da6a3ce929d0e0e4736"]},"timestamp":"2026-11-22T10:15:00Z","type":"finding.healed"}"#;
+        let body = r#"{"data":{"alert":"LedgerImbalance","check":"balance","currency":"USD","dedup_key":"countersign-test/balance/live/USD","details":{"transaction":"17"},"difference_minor":500,"finding":"balance/live/USD","head":{"digest":"ab12","height":41},"livemode":true,"opened_at":"2026-11-22T10:00:00Z","probable_cause":"an amount was edited","runbook":"https://runbooks.example/LedgerImbalance.md","severity":"critical","source":"countersign-test","summary":"Debits and credits of live USD differ by 5.00 <card [masked]>","trace_ids":["4bf92f3577b34da6a3ce929d0e0e4736","no?trace"],"trace_urls":{"4bf92f3577b34da6a3ce929d0e0e4736":"https://traces.example/4bf92f3577b34da6a3ce929d0e0e4736?a&b"}},"timestamp":"2026-11-22T10:15:00Z","type":"finding.healed"}"#;
         assert_eq!(super::body(&sample(News::Healed)), serde_json::from_str::<Value>(body).unwrap());
         let headers =
             headers(&[key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")], "msg_2f6c1a1b6e", 1_795_342_500, body);
         let expected = [
             ("webhook-id", "msg_2f6c1a1b6e"),
             ("webhook-timestamp", "1795342500"),
-            ("webhook-signature", "v1,ukGFxp3FSW9iDy3/JIoddwTn0EGegiRJ0rfcnxF6OCc="),
+            ("webhook-signature", "v1,3L6jLgRq7mr7Nq0rFx+7FBhWtQcd/KMB0jNJhoRXuW0="),
         ];
         assert_eq!(headers, expected.map(|(name, value)| (name, value.to_owned())));
     }
