@@ -210,7 +210,7 @@ async fn one_webhook_is_one_trace_from_the_request_to_the_cached_result() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_duplicate_is_a_trace_of_its_own_that_asks_the_cache_and_no_more() {
+async fn a_duplicate_is_a_trace_of_its_own_that_asks_the_cache_and_links_to_the_original() {
     let traced = Traced::new().await;
     let body = charge(1, now_s());
     assert_eq!(traced.system.post(traced.ingress, &body).await.word(), "accepted");
@@ -224,6 +224,20 @@ async fn a_duplicate_is_a_trace_of_its_own_that_asks_the_cache_and_no_more() {
         "{spans:#?}"
     );
     assert_attributes(named(&spans, "SET"), &[("outcome", "replayed")]);
+    let original = named(&first, REQUEST);
+    assert_eq!(named(&spans, REQUEST).links, [original.named()], "{spans:#?}");
+
+    // What the books say is of the same trace.
+    let _processor = traced.processor(&[]).await;
+    traced.system.told(traced.ingress, &body).await;
+    let signature = stripe::signature(stripe::SECRET, now_s(), body.as_bytes());
+    let senders = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let headers = [("Stripe-Signature", signature.as_str()), ("traceparent", senders)];
+    let told = traced.system.post_raw(traced.ingress, &headers, body).await;
+    assert_eq!(told.body["result"]["outcome"], "booked", "{told:?}");
+    let told =
+        traced.collector.span("the duplicate that names its sender's trace", |span| span.links.len() == 2);
+    assert_eq!(told.await.links[1], original.named());
     traced.close().await;
 }
 

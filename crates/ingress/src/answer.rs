@@ -46,6 +46,14 @@ impl Answer {
         }
     }
 
+    /// The word with every refusal as one.
+    pub(crate) const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Accepted(_) | Self::Replayed(..) | Self::Parked(_) => self.word(),
+            Self::Refused(_) => "refused",
+        }
+    }
+
     /// The HTTP status.
     pub const fn status(&self) -> u16 {
         match self {

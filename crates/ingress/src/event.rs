@@ -74,11 +74,13 @@ impl Gate {
             age: self.age(source, event, *received_at),
             fingerprint: event.fingerprint,
             owner: OwnerToken(self.handle.random()),
+            trace: span::claiming(),
             retention_ms: source.provider.retry_horizon_ms(),
         };
         let passage = match self.seams.replay.claim(&event.key, ask).await {
             Ok(Claim::Taken(held)) => Passage::Claimed(held),
-            Ok(Claim::Replayed(result)) => {
+            Ok(Claim::Replayed(result, trace)) => {
+                span::seen_in(trace);
                 self.metrics.replayed(result.as_ref());
                 return again(event, Answer::Replayed(event_id, result));
             }
@@ -90,11 +92,12 @@ impl Gate {
             Err(unavailable) => match self.policy.replay {
                 ReplayPolicy::Closed => {
                     self.turn_away(source, event, *received_at);
+                    tracing::warn!(source = %source.source, %event_id, error = %unavailable, "Not without the replay check");
                     return Answer::Refused(Problem::ReplayStateUnavailable);
                 }
                 ReplayPolicy::Open if self.confirmed().holds(&identity(event), self.handle.monotonic()) => {
                     self.metrics.replayed(None);
-                    return Answer::Replayed(event_id, None);
+                    return again(event, Answer::Replayed(event_id, None));
                 }
                 ReplayPolicy::Open => self.without_cache(source, &unavailable),
             },
@@ -142,7 +145,7 @@ impl Gate {
         let key = in_hand.event.key_of_content();
         let passage = match self.seams.replay.claim(&key, ask).await {
             Ok(Claim::Taken(held)) => Passage::Claimed(held),
-            Ok(Claim::Parked | Claim::Replayed(_)) => {
+            Ok(Claim::Parked | Claim::Replayed(..)) => {
                 return again(&in_hand.event, Answer::Parked(in_hand.event.key.event_id.clone()));
             }
             Ok(Claim::InFlight { retry_after_ms }) => {

@@ -3,7 +3,7 @@
 
 use actix_web::http::Method;
 use ledger::EventId;
-use ports::{NotConfirmed, Outgoing, header};
+use ports::{ClaimTrace, NotConfirmed, Outgoing, header};
 use runtime::telemetry;
 use tracing::Span;
 use tracing::field::Empty;
@@ -57,9 +57,9 @@ pub(crate) fn authentic(span: &Span, arrival: &Arrival, events: &[Event]) -> Opt
 
 /// What the request was answered with. Only what is our fault is an error.
 pub(crate) fn answered(span: &Span, answer: &Answer) {
-    let (status, outcome) = (answer.status(), outcome(answer));
+    let status = answer.status();
     span.record("http.response.status_code", status);
-    span.record("outcome", outcome);
+    span.record("outcome", answer.outcome());
     if let Answer::Refused(problem) = answer {
         span.record("webhook.rejection.reason", problem.slug());
     }
@@ -73,7 +73,7 @@ pub(crate) fn answered(span: &Span, answer: &Answer) {
 /// or failed and whose own trace was not chosen.
 pub(crate) fn keep(span: &Span, answer: &Answer, event_id: Option<&EventId>) {
     if worth_keeping(answer) && !telemetry::is_sampled(span) {
-        let outcome = outcome(answer);
+        let outcome = answer.outcome();
         let kept = tracing::info_span!(
             parent: None,
             "kept",
@@ -90,21 +90,24 @@ pub(crate) fn keep(span: &Span, answer: &Answer, event_id: Option<&EventId>) {
     }
 }
 
-const fn outcome(answer: &Answer) -> &'static str {
-    match answer {
-        Answer::Accepted(_) => "accepted",
-        Answer::Replayed(..) => "replayed",
-        Answer::Parked(_) => "parked",
-        Answer::Refused(_) => "refused",
-    }
-}
-
 /// Whether somebody will look for it, although its trace was not chosen to be recorded: what was parked and what failed.
 fn worth_keeping(answer: &Answer) -> bool {
     match answer {
         Answer::Parked(_) => true,
         Answer::Refused(problem) => problem.is_evidenced() || problem.status() >= 500,
         Answer::Accepted(_) | Answer::Replayed(..) => false,
+    }
+}
+
+/// The trace in which an event is claimed: the current one.
+pub(crate) fn claiming() -> Option<ClaimTrace> {
+    telemetry::trace_id(&Span::current()).and_then(|id| ClaimTrace::parse(&id))
+}
+
+/// A duplicate: its trace links to the one in which the event was accepted or settled, as far as that is known.
+pub(crate) fn seen_in(trace: Option<ClaimTrace>) {
+    if let Some(trace) = trace {
+        telemetry::follow_trace(&Span::current(), &trace.to_string());
     }
 }
 
@@ -135,12 +138,7 @@ pub(crate) fn publish(message: &Outgoing, listed: &Listed) -> Span {
 /// What came of it.
 pub(crate) fn published(span: &Span, published: Result<(), NotConfirmed>) {
     if let Err(not_confirmed) = published {
-        let why = match not_confirmed {
-            NotConfirmed::Unreachable => "unreachable",
-            NotConfirmed::Refused => "refused",
-            NotConfirmed::Deadline => "timeout",
-        };
-        span.record("error.type", why);
+        span.record("error.type", not_confirmed.as_str());
         span.record("otel.status_code", "ERROR");
     }
 }

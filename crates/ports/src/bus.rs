@@ -109,6 +109,20 @@ pub enum NotConfirmed {
     Deadline,
 }
 
+impl NotConfirmed {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Unreachable, Self::Refused, Self::Deadline];
+
+    /// The word in metrics and spans.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
 /// The subscription ended or could not be had: subscribe again after a while.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the bus is unavailable: {0}")]

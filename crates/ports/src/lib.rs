@@ -15,7 +15,7 @@ pub use bus::{
 };
 pub use handle::{BoxFuture, CrashPoint, Executor, Handle, Task};
 pub use replay::{
-    Age, Ask, Claim, ClaimRecord, ClaimState, ClaimTimes, Held, Judgement, OwnerToken, Promotion, Replay,
-    ReplayUnavailable, Settled, StoredResult,
+    Age, Ask, Claim, ClaimRecord, ClaimState, ClaimTimes, ClaimTrace, Held, Judgement, OwnerToken, Promotion,
+    Replay, ReplayUnavailable, Settled, StoredResult,
 };
 pub use trace::trace_id_of;

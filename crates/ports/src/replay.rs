@@ -1,6 +1,7 @@
 //! Claims on events: has this one been here before?
 
 use core::fmt;
+use core::num::NonZeroU128;
 
 use futures_util::future::BoxFuture;
 use ledger::{EventKey, UnixMillis};
@@ -43,6 +44,23 @@ impl fmt::Debug for OwnerToken {
     }
 }
 
+/// The W3C trace id of a delivery, as a number: what a duplicate's trace links to. Nothing is decided by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimTrace(pub NonZeroU128);
+
+impl ClaimTrace {
+    /// Reads a trace id; `None` of what is none.
+    pub fn parse(hex: &str) -> Option<Self> {
+        u128::from_str_radix(hex, 16).ok().and_then(NonZeroU128::new).map(Self)
+    }
+}
+
+impl fmt::Display for ClaimTrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
 /// Whether an arrival is young enough to be processed without a person's word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Age {
@@ -63,6 +81,8 @@ pub struct Ask {
     pub fingerprint: Fingerprint,
     /// The delivery's token.
     pub owner: OwnerToken,
+    /// The delivery's trace, if it has one.
+    pub trace: Option<ClaimTrace>,
     /// How long the record is kept: the provider's retry horizon.
     pub retention_ms: i64,
 }
@@ -72,8 +92,8 @@ pub struct Ask {
 pub enum Claim {
     /// The event is this delivery's to publish.
     Taken(Held),
-    /// It was accepted before; with the stored result if it has been booked.
-    Replayed(Option<StoredResult>),
+    /// It was accepted before; with the stored result if it has been booked, and the trace in which that was.
+    Replayed(Option<StoredResult>, Option<ClaimTrace>),
     /// It stands parked.
     Parked,
     /// Another delivery of it is on its way; ask again after this long.
@@ -116,6 +136,8 @@ pub struct Settled {
     pub fingerprint: Fingerprint,
     /// What a replay is answered with.
     pub result: StoredResult,
+    /// The trace of the message that said it.
+    pub trace: Option<ClaimTrace>,
     /// The instant of settling.
     pub now: UnixMillis,
     /// How long it is kept.
@@ -173,6 +195,8 @@ pub struct ClaimRecord {
     pub fingerprint: Fingerprint,
     /// Who claimed it.
     pub owner: OwnerToken,
+    /// In which trace it was claimed, or settled.
+    pub trace: Option<ClaimTrace>,
     /// What the books said.
     pub result: Option<StoredResult>,
 }
@@ -195,6 +219,7 @@ impl ClaimRecord {
             seen_fresh: ask.age == Age::Fresh,
             fingerprint: ask.fingerprint,
             owner: ask.owner,
+            trace: ask.trace,
             result: None,
         }
     }
@@ -213,7 +238,7 @@ impl ClaimRecord {
             return Judgement::Free(record);
         }
         Judgement::Answer(match self.state {
-            ClaimState::Accepted | ClaimState::Booked => Claim::Replayed(self.result.clone()),
+            ClaimState::Accepted | ClaimState::Booked => Claim::Replayed(self.result.clone(), self.trace),
             ClaimState::Parked => Claim::Parked,
             ClaimState::Claimed | ClaimState::Released => {
                 Claim::InFlight { retry_after_ms: self.until.since_ms(ask.now) }
@@ -242,6 +267,7 @@ impl Settled {
             seen_fresh: true,
             fingerprint: self.fingerprint,
             owner: OwnerToken([0; 16]),
+            trace: self.trace,
             result: Some(self.result),
         }
     }
@@ -259,6 +285,7 @@ mod tests {
             age: Age::Stale,
             fingerprint: Fingerprint { version: 1, digest: [1; 32] },
             owner: OwnerToken([2; 16]),
+            trace: None,
             retention_ms: 1_000_000,
         }
     }
@@ -273,7 +300,7 @@ mod tests {
     fn an_accepted_event_is_a_replay_for_exactly_600_seconds() {
         let accepted =
             record(ClaimState::Claimed, 10_000).promoted(Promotion::Accepted, UnixMillis(0), TIMES, 1);
-        assert_eq!(accepted.judge(&ask(599_999), TIMES), Judgement::Answer(Claim::Replayed(None)));
+        assert_eq!(accepted.judge(&ask(599_999), TIMES), Judgement::Answer(Claim::Replayed(None, None)));
         assert!(matches!(accepted.judge(&ask(600_000), TIMES), Judgement::Free(_)));
     }
 
@@ -320,7 +347,16 @@ mod tests {
         other.fingerprint.version = 2;
         assert_eq!(
             record(ClaimState::Booked, 10).judge(&other, TIMES),
-            Judgement::Answer(Claim::Replayed(None))
+            Judgement::Answer(Claim::Replayed(None, None))
         );
+    }
+
+    #[test]
+    fn a_trace_id_comes_back_as_it_was_and_zero_is_none() {
+        let id = "00f92f3577b34da6a3ce929d0e0e4736";
+        assert_eq!(ClaimTrace::parse(id).unwrap().to_string(), id);
+        for none in ["", "x", &"0".repeat(32), &"f".repeat(33)] {
+            assert_eq!(ClaimTrace::parse(none), None, "{none}");
+        }
     }
 }

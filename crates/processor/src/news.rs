@@ -2,8 +2,8 @@
 
 use ledger::{MovementKey, Outcome, Reason, Status, TraceId, UnixMillis};
 use ports::{
-    Acted, ClaimState, Delivery, Exchange, Filing, Gate, Headers, Outgoing, Record, Recorded, Settled,
-    Settlement, StoredResult, header, trace_id_of,
+    Acted, ClaimState, ClaimTrace, Delivery, Exchange, Filing, Gate, Headers, Outgoing, Record, Recorded,
+    Settled, Settlement, StoredResult, header, trace_id_of,
 };
 use serde_json::{Value, json};
 use tracing::Span;
@@ -90,6 +90,7 @@ impl News {
             state,
             fingerprint: self.event.fingerprint,
             result: StoredResult(result.to_string()),
+            trace: self.trace_id().and_then(|id| ClaimTrace::parse(id.as_str())),
             now,
             retention_ms: provider.retry_horizon_ms(),
         })
@@ -146,8 +147,12 @@ impl News {
             "occurred_at": occurred_at.map(|occurred_at| occurred_at.to_string()),
             "outcome": self.status.as_str(),
             "movements": self.movements(),
-            "trace_id": self.traceparent.as_deref().and_then(trace_id_of).as_ref().map(TraceId::as_str),
+            "trace_id": self.trace_id().as_ref().map(TraceId::as_str),
         })
+    }
+
+    fn trace_id(&self) -> Option<TraceId> {
+        self.traceparent.as_deref().and_then(trace_id_of)
     }
 
     fn movements(&self) -> Vec<String> {

@@ -189,8 +189,8 @@ pub(crate) fn announce(within: &Span, mut message: Outgoing) -> (Span, Outgoing)
 
 /// What came of it.
 pub(crate) fn announced(span: &Span, published: Result<(), NotConfirmed>) {
-    if published.is_err() {
-        span.record("error.type", "not confirmed");
+    if let Err(not_confirmed) = published {
+        span.record("error.type", not_confirmed.as_str());
         span.record("otel.status_code", "ERROR");
     }
 }

@@ -246,7 +246,7 @@ impl RedisReplay {
 const fn word(claim: &Claim) -> &'static str {
     match claim {
         Claim::Taken(_) => "taken",
-        Claim::Replayed(_) => "replayed",
+        Claim::Replayed(..) => "replayed",
         Claim::Parked => "parked",
         Claim::InFlight { .. } => "in flight",
         Claim::Reused => "reused",

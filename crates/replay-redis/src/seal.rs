@@ -64,6 +64,7 @@ mod tests {
             seen_fresh: true,
             fingerprint: Fingerprint { version: 1, digest: [0x22; 32] },
             owner: OwnerToken([0x33; 16]),
+            trace: None,
             result: Some(StoredResult(r#"{"status":"booked"}"#.to_owned())),
         };
         let nonce = core::array::from_fn(|at| u8::try_from(at).unwrap());

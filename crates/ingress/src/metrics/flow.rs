@@ -82,8 +82,7 @@ impl Flow {
                 }
             }
         }
-        let failures = [NotConfirmed::Unreachable, NotConfirmed::Refused, NotConfirmed::Deadline];
-        for outcome in failures.map(failure).into_iter().chain([CONFIRMED]) {
+        for outcome in NotConfirmed::ALL.map(NotConfirmed::as_str).into_iter().chain([CONFIRMED]) {
             drop(flow.published.get_or_create(&Published { outcome }));
         }
         registry.register(
@@ -106,16 +105,10 @@ impl Flow {
 
     pub(super) fn event(&self, source: &Source, event_type: &str, answer: &Answer) {
         let family = event_type.split('.').next().unwrap_or_default();
-        let outcome = match answer {
-            Answer::Accepted(_) => "accepted",
-            Answer::Replayed(..) => "replayed",
-            Answer::Parked(_) => "parked",
-            Answer::Refused(_) => "refused",
-        };
         let labels = Event {
             source: source.to_string(),
             r#type: FAMILIES.into_iter().find(|known| *known == family).unwrap_or(NO_FAMILY),
-            outcome,
+            outcome: answer.outcome(),
         };
         self.events.get_or_create(&labels).inc();
     }
@@ -126,16 +119,8 @@ impl Flow {
                 self.confirms.observe(took.as_secs_f64());
                 CONFIRMED
             }
-            Err(unconfirmed) => failure(unconfirmed),
+            Err(unconfirmed) => unconfirmed.as_str(),
         };
         self.published.get_or_create(&Published { outcome }).inc();
-    }
-}
-
-const fn failure(unconfirmed: NotConfirmed) -> &'static str {
-    match unconfirmed {
-        NotConfirmed::Unreachable => "unreachable",
-        NotConfirmed::Refused => "refused",
-        NotConfirmed::Deadline => "deadline",
     }
 }

@@ -328,6 +328,7 @@ async fn book(world: &World) {
         state: ClaimState::Booked,
         fingerprint: event.fingerprint,
         result: ports::StoredResult("{\"outcome\":\"booked\"}".to_owned()),
+        trace: None,
         now: world.handle.now(),
         retention_ms: 72 * 3_600_000,
     };

@@ -111,7 +111,7 @@ async fn taken_of_50(replay: &Arc<RedisReplay>, key: &EventKey, after_ms: i64) -
         match claim.unwrap().unwrap() {
             Claim::Taken(held) => taken.push(held),
             Claim::InFlight { .. } => {}
-            other @ (Claim::Replayed(_) | Claim::Parked | Claim::Reused) => panic!("{other:?}"),
+            other @ (Claim::Replayed(..) | Claim::Parked | Claim::Reused) => panic!("{other:?}"),
         }
     }
     for held in &taken {

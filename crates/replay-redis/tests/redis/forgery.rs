@@ -24,7 +24,7 @@ async fn a_forged_value_is_free_and_is_overwritten() {
         let held = take(&*replay, &key, ask(2, 1)).await;
         assert!(prefix.ttl_ms(&redis_key) > 0);
         assert_eq!(replay.promote(&key, held, Promotion::Accepted, ask(2, 1).now).await, Ok(true));
-        assert_eq!(replay.claim(&key, ask(3, 2)).await, Ok(Claim::Replayed(None)));
+        assert_eq!(replay.claim(&key, ask(3, 2)).await, Ok(Claim::Replayed(None, None)));
     }
 }
 

@@ -4,7 +4,8 @@
 use futures_util::future::join_all;
 use ledger::{EventId, EventKey, Livemode, ProviderAccount, Source, UnixMillis};
 use ports::{
-    Age, Ask, Claim, ClaimState, ClaimTimes, Held, OwnerToken, Promotion, Replay, Settled, StoredResult,
+    Age, Ask, Claim, ClaimState, ClaimTimes, ClaimTrace, Held, OwnerToken, Promotion, Replay, Settled,
+    StoredResult,
 };
 use wire::Fingerprint;
 
@@ -23,6 +24,7 @@ pub async fn all(replay: &dyn Replay) {
     a_claim_is_promoted_once_and_only_by_its_holder(replay).await;
     what_the_books_say_is_stored_over_any_state(replay).await;
     a_result_comes_back_letter_for_letter(replay).await;
+    a_replay_names_the_trace_that_was_accepted_and_then_the_one_of_the_books(replay).await;
     another_content_under_the_same_id_is_reused_in_every_state(replay).await;
     fingerprints_of_different_versions_are_not_compared(replay).await;
     an_arrival_in_time_is_remembered(replay).await;
@@ -42,6 +44,7 @@ pub fn ask(owner: u8, after_ms: i64) -> Ask {
         age: Age::Fresh,
         fingerprint: Fingerprint { version: 1, digest: [7; 32] },
         owner: OwnerToken([owner; 16]),
+        trace: None,
         retention_ms: RETENTION_MS,
     }
 }
@@ -50,7 +53,7 @@ pub fn ask(owner: u8, after_ms: i64) -> Ask {
 pub async fn take(replay: &dyn Replay, key: &EventKey, ask: Ask) -> Held {
     match replay.claim(key, ask).await.unwrap() {
         Claim::Taken(held) => held,
-        refused @ (Claim::Replayed(_) | Claim::Parked | Claim::InFlight { .. } | Claim::Reused) => {
+        refused @ (Claim::Replayed(..) | Claim::Parked | Claim::InFlight { .. } | Claim::Reused) => {
             panic!("{key} is not free: {refused:?}")
         }
     }
@@ -62,6 +65,7 @@ pub fn settled(result: &str, after_ms: i64) -> Settled {
         state: ClaimState::Booked,
         fingerprint: ask(0, 0).fingerprint,
         result: StoredResult(result.to_owned()),
+        trace: None,
         now: NOW.plus_ms(after_ms),
         retention_ms: RETENTION_MS,
     }
@@ -109,7 +113,7 @@ async fn an_accepted_event_is_replayed_for_600_seconds(replay: &dyn Replay) {
     let held = take(replay, &key, ask(1, 0)).await;
     assert!(promote(replay, &key, &held, Promotion::Accepted, 500).await);
     for after_ms in [500, 10_001, 600_499] {
-        assert_eq!(claim(replay, &key, ask(2, after_ms)).await, Claim::Replayed(None));
+        assert_eq!(claim(replay, &key, ask(2, after_ms)).await, Claim::Replayed(None, None));
     }
     take(replay, &key, ask(2, 600_500)).await;
 }
@@ -141,7 +145,7 @@ async fn a_claim_is_promoted_once_and_only_by_its_holder(replay: &dyn Replay) {
 
     assert!(promote(replay, &key, &held, Promotion::Accepted, 2).await);
     assert!(!promote(replay, &key, &held, Promotion::Released, 3).await);
-    assert_eq!(claim(replay, &key, ask(2, 3)).await, Claim::Replayed(None));
+    assert_eq!(claim(replay, &key, ask(2, 3)).await, Claim::Replayed(None, None));
     assert!(!promote(replay, &event("evt_never_claimed"), &held, Promotion::Accepted, 3).await);
     take(replay, &event("evt_never_claimed"), ask(2, 3)).await;
 }
@@ -155,7 +159,7 @@ async fn what_the_books_say_is_stored_over_any_state(replay: &dyn Replay) {
         }
         replay.settle(&key, settled("booked", 2)).await.unwrap();
         assert!(!promote(replay, &key, &held, Promotion::Released, 3).await);
-        let booked = Claim::Replayed(Some(StoredResult("booked".to_owned())));
+        let booked = Claim::Replayed(Some(StoredResult("booked".to_owned())), None);
         assert_eq!(claim(replay, &key, ask(2, 3)).await, booked);
         assert_eq!(claim(replay, &key, Ask { age: Age::Stale, ..ask(2, RETENTION_MS + 1) }).await, booked);
     }
@@ -165,7 +169,7 @@ async fn what_the_books_say_is_stored_over_any_state(replay: &dyn Replay) {
     replay.settle(&key, settled("booked", 2)).await.unwrap();
     assert_eq!(
         claim(replay, &key, ask(1, 3)).await,
-        Claim::Replayed(Some(StoredResult("booked".to_owned())))
+        Claim::Replayed(Some(StoredResult("booked".to_owned())), None)
     );
 }
 
@@ -177,8 +181,20 @@ async fn a_result_comes_back_letter_for_letter(replay: &dyn Replay) {
         let key = event(&format!("evt_result_{at}"));
         replay.settle(&key, settled(result, 0)).await.unwrap();
         let stored = StoredResult((*result).to_owned());
-        assert_eq!(claim(replay, &key, ask(1, 1)).await, Claim::Replayed(Some(stored)));
+        assert_eq!(claim(replay, &key, ask(1, 1)).await, Claim::Replayed(Some(stored), None));
     }
+}
+
+async fn a_replay_names_the_trace_that_was_accepted_and_then_the_one_of_the_books(replay: &dyn Replay) {
+    let key = event("evt_traced");
+    let [first, again, settling] = ["1a", "2b", "3c"].map(ClaimTrace::parse);
+    let held = take(replay, &key, Ask { trace: first, ..ask(1, 0) }).await;
+    assert!(promote(replay, &key, &held, Promotion::Accepted, 1).await);
+    let duplicate = Ask { trace: again, ..ask(2, 2) };
+    assert_eq!(claim(replay, &key, duplicate).await, Claim::Replayed(None, first));
+    replay.settle(&key, Settled { trace: settling, ..settled("booked", 3) }).await.unwrap();
+    let booked = Some(StoredResult("booked".to_owned()));
+    assert_eq!(claim(replay, &key, duplicate).await, Claim::Replayed(booked, settling));
 }
 
 async fn another_content_under_the_same_id_is_reused_in_every_state(replay: &dyn Replay) {
@@ -201,7 +217,10 @@ async fn fingerprints_of_different_versions_are_not_compared(replay: &dyn Replay
     let key = event("evt_other_version");
     replay.settle(&key, settled("booked", 0)).await.unwrap();
     let newer = Ask { fingerprint: Fingerprint { version: 2, digest: [8; 32] }, ..ask(1, 1) };
-    assert_eq!(claim(replay, &key, newer).await, Claim::Replayed(Some(StoredResult("booked".to_owned()))));
+    assert_eq!(
+        claim(replay, &key, newer).await,
+        Claim::Replayed(Some(StoredResult("booked".to_owned())), None)
+    );
 }
 
 async fn an_arrival_in_time_is_remembered(replay: &dyn Replay) {

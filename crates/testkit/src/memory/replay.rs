@@ -277,6 +277,7 @@ mod tests {
             age: Age::Fresh,
             fingerprint: Fingerprint { version: 1, digest: [1; 32] },
             owner: OwnerToken([owner; 16]),
+            trace: None,
             retention_ms: 1_000_000,
         }
     }
