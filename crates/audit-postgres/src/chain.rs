@@ -39,13 +39,13 @@ pub(crate) async fn above(
 /// The height at which history begins: that of the last checkpoint which a person adopted, or the first.
 pub(crate) async fn beginning(client: &impl GenericClient) -> Result<Height, AuditStoreError> {
     let statement = "-- beginning
-SELECT coalesce(max(height) FILTER (WHERE adopted IS NOT NULL), 1) FROM countersign.checkpoint";
+SELECT coalesce(max(height), 1) FROM countersign.checkpoint WHERE adopted IS NOT NULL";
     let row = query_one(client, "beginning", statement, &[]).await?;
     row.try_get(0).map(Height).map_err(of_driver("beginning"))
 }
 
 /// The newest checkpoint that an incremental run can stand on: at least so many rows are sealed above it, so that what was
-/// sealed last is read again and damage to it found at once.
+/// sealed last is read again and damage to it found at once; or it is what a person adopted, which is all that there was.
 pub(crate) async fn floor(
     client: &impl GenericClient,
     last: &Checkpoint,
@@ -55,7 +55,7 @@ pub(crate) async fn floor(
     let most = i64::try_from(last.rows_total.saturating_sub(tail_rows)).unwrap_or(i64::MAX);
     let statement = format!(
         "-- floor\nSELECT {COLUMNS} FROM countersign.checkpoint
-WHERE height >= $1 AND rows_total <= $2 ORDER BY height DESC LIMIT 1"
+WHERE height >= $1 AND (rows_total <= $2 OR adopted IS NOT NULL) ORDER BY height DESC LIMIT 1"
     );
     let parameters: crate::query::Parameters<'_> = &[(&beginning.0, Type::INT8), (&most, Type::INT8)];
     if last.rows_total <= tail_rows {

@@ -14,8 +14,6 @@ use crate::AuditStoreError;
 use crate::error::of_driver;
 use crate::query::{Columns, Parameters, query, query_one};
 
-const MISSING: &str = concat!("-- missing\n", include_str!("../sql/missing.sql"));
-
 /// How many things of a kind are listed; the others are counted.
 const LISTED_MAX: i64 = 200;
 
@@ -72,11 +70,12 @@ pub(crate) async fn completeness(
     limits: &Limits,
 ) -> Result<CompletenessRows, AuditStoreError> {
     let since = if everything { None } else { completeness_since(transaction).await? };
+    let missing = concat!("-- missing\n", include_str!("../sql/missing.sql"));
     let windows = concat!("-- windows\n", include_str!("../sql/windows.sql"));
     let due = limits.delivery_due_s;
     let parameters: Parameters<'_> =
         &[(&since, Type::TIMESTAMPTZ), (&due, Type::INT8), (&LISTED_MAX, Type::INT8)];
-    let missing = query(transaction, "missing", MISSING, parameters).await?;
+    let missing = query(transaction, "missing", missing, parameters).await?;
     let windows = query(transaction, "windows", windows, parameters).await?;
     let instances = open_instances(transaction, limits).await?;
 
@@ -123,24 +122,30 @@ async fn open_instances(transaction: &Transaction<'_>, limits: &Limits) -> Resul
     query(transaction, "instances", INSTANCES, parameters).await
 }
 
-/// How many messages are confirmed and not booked, of the totals of the last `span_s` seconds, and since when the oldest of
-/// those listed is told of, in seconds.
+/// Messages that are confirmed and not booked.
+pub(crate) struct Unbooked {
+    pub(crate) count: u64,
+    /// Since when the oldest of them is told of, in seconds.
+    pub(crate) age_s: i64,
+    /// The transaction number of the first total that tells of one.
+    pub(crate) first: Option<i64>,
+}
+
+/// Of the totals of the last `span_s` seconds that came with transaction number `lo` or later.
 pub(crate) async fn unbooked(
     transaction: &Transaction<'_>,
+    lo: i64,
     span_s: i64,
-) -> Result<(u64, i64), AuditStoreError> {
-    let since = "-- since\nSELECT now() - make_interval(secs => $1::BIGINT)";
-    let since = query_one(transaction, "since", since, &[(&span_s, Type::INT8)]).await?;
-    let since: Timestamp = since.try_get(0).map_err(of_driver("since"))?;
-    let parameters: Parameters<'_> =
-        &[(&since, Type::TIMESTAMPTZ), (&0_i64, Type::INT8), (&LISTED_MAX, Type::INT8)];
-    let (mut count, mut oldest_s) = (0, 0);
-    for row in &query(transaction, "missing", MISSING, parameters).await? {
-        let columns = Columns { statement: "missing", row };
-        count = columns.count("total")?;
-        oldest_s = columns.read::<i64>("age_s")?.max(oldest_s);
-    }
-    Ok((count, oldest_s))
+) -> Result<Unbooked, AuditStoreError> {
+    let statement = concat!("-- unbooked\n", include_str!("../sql/unbooked.sql"));
+    let parameters: Parameters<'_> = &[(&lo, Type::INT8), (&span_s, Type::INT8)];
+    let row = query_one(transaction, "unbooked", statement, parameters).await?;
+    let columns = Columns { statement: "unbooked", row: &row };
+    Ok(Unbooked {
+        count: columns.count("count")?,
+        age_s: columns.read("age_s")?,
+        first: columns.read("first")?,
+    })
 }
 
 /// How long ago, in seconds, the last total of an ingress that goes on was recorded.

@@ -2,7 +2,8 @@
 //! time. What is sealed does not change, so no common snapshot is needed, and no memory beyond a unit's checkpoints.
 
 use audit::{
-    CheckResult, Checkpoint, ContinuityRows, Height, Limits, LinkRow, RangeRow, Totals, check_continuity,
+    CheckResult, Checkpoint, ContinuityRows, Height, Limits, LinkRow, RangeFacts, RangeRow, Totals,
+    check_continuity,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio_postgres::GenericClient;
@@ -119,22 +120,24 @@ async fn verify_unit(
         Some(first) if first.height <= unit.above => Some(checkpoints.remove(0)),
         Some(_) | None => None,
     };
-    let ranges = ranges(&transaction, before.as_ref(), checkpoints, None).await?.0;
+    let ranges = ranges(&transaction, before.as_ref(), checkpoints, &[]).await?.0;
     transaction.commit().await.map_err(|_| unreadable("commit"))?;
     Ok(check_continuity(&ContinuityRows { ranges, chain, ..ContinuityRows::default() }, limits))
 }
 
-/// These consecutive checkpoints with what their ranges hold now, and what the range after the last one holds up to `end`.
+/// These consecutive checkpoints with what their ranges hold now, and what those after the last one hold that end
+/// at each of `ends`.
 pub(crate) async fn ranges(
     transaction: &tokio_postgres::Transaction<'_>,
     before: Option<&Checkpoint>,
     checkpoints: Vec<Checkpoint>,
-    end: Option<i64>,
-) -> Result<(Vec<RangeRow>, Option<audit::RangeFacts>), AuditStoreError> {
+    ends: &[i64],
+) -> Result<(Vec<RangeRow>, Vec<RangeFacts>), AuditStoreError> {
     let lo = checkpoints.first().map_or_else(|| before.map_or(0, |before| before.hi), |first| first.lo);
-    let ends: Vec<i64> = checkpoints.iter().map(|checkpoint| checkpoint.hi).chain(end).collect();
+    let ends: Vec<i64> =
+        checkpoints.iter().map(|checkpoint| checkpoint.hi).chain(ends.iter().copied()).collect();
     let mut found = facts(transaction, lo, &ends).await?;
-    let unsealed = end.and_then(|_| found.pop());
+    let unsealed = found.split_off(checkpoints.len());
     let mut totals = before.map(|before| before.totals.clone()).unwrap_or_default();
     let mut ranges = Vec::with_capacity(checkpoints.len());
     for (checkpoint, found) in checkpoints.into_iter().zip(found) {

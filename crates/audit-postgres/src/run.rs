@@ -11,18 +11,22 @@ use audit::{
 use handle::CrashPoint;
 use jiff::Timestamp;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, GenericClient, IsolationLevel, Transaction};
+use tokio_postgres::{Client, IsolationLevel, Transaction};
 
 use crate::error::of_driver;
 use crate::findings::{StoredFinding, disputes_history};
-use crate::query::{Columns, Parameters, query, query_one};
+use crate::query::{Columns, query, query_one};
 use crate::read::{Horizon, suspects, totals};
 use crate::record::{Frame, record, record_failure, recorded};
 use crate::schema::check_schema;
+use crate::sealed::cuts;
 use crate::{AuditStore, AuditStoreError, Progress, RunId, chain, facts, findings, history, money};
 
 /// A run seals at most so many checkpoints: what is left is sealed by the next.
-const CHECKPOINTS_PER_RUN: usize = 50;
+const CHECKPOINTS_PER_RUN: usize = 1_000;
+
+/// So many of them at a time, each lot in a short transaction of its own.
+const CHECKPOINTS_AT_ONCE: usize = 50;
 
 /// How many links of the chain an incremental run looks at.
 const LINKS: i64 = 1_000;
@@ -82,8 +86,8 @@ struct Scope {
     /// Absent: everything is read.
     floor: Option<Checkpoint>,
     xmin: i64,
-    /// Up to where the next checkpoint may seal; absent where there is nothing to seal.
-    seal_to: Option<i64>,
+    /// Where the next checkpoints end; none where there is nothing to seal.
+    ends: Vec<i64>,
 }
 
 impl Scope {
@@ -101,7 +105,8 @@ impl Scope {
 struct Examined {
     totals: Vec<TotalRow>,
     results: Vec<(Check, CheckResult)>,
-    unsealed: Option<RangeFacts>,
+    /// What the first lot of the next checkpoints seals.
+    unsealed: Vec<RangeFacts>,
 }
 
 impl AuditStore {
@@ -153,7 +158,7 @@ impl AuditStore {
         let scope = self.scope(transaction, order.kind).await?;
         let (horizon, lo) = (scope.horizon(), scope.lo());
         let totals = with_sealed(scope.floor.as_ref(), totals(transaction, &horizon).await?);
-        let (mut results, mut unsealed) = (Vec::with_capacity(Check::ALL.len()), None);
+        let (mut results, mut unsealed) = (Vec::with_capacity(Check::ALL.len()), Vec::new());
         for check in Check::ALL {
             let result = match check {
                 Check::Balance => check_balance(&totals),
@@ -208,17 +213,21 @@ impl AuditStore {
         let last = chain::last(transaction).await?;
         let xmin = xmin(transaction).await?;
         let sealed = last.as_ref().map_or(0, |last| last.hi);
-        let cut = if sealed < xmin { cut(transaction, sealed, xmin, self.seal_max).await? } else { None };
-        let everything = kind == Kind::Full
-            || sealed > xmin
-            || cut.is_some()
-            || findings::ask_for_everything(transaction).await?;
+        let (mut ends, rows) = if sealed < xmin {
+            cuts(transaction, (sealed, xmin), self.seal_max).await?
+        } else {
+            (Vec::new(), 0)
+        };
+        // More than there was: row by row that is not cheaper than to read it all.
+        let bulk = ends.len() > 1 && last.as_ref().is_none_or(|last| rows > last.rows_total);
+        ends.truncate(CHECKPOINTS_PER_RUN);
+        let everything =
+            kind == Kind::Full || sealed > xmin || bulk || findings::ask_for_everything(transaction).await?;
         let floor = match &last {
             Some(last) if !everything => chain::floor(transaction, last, self.tail_rows).await?,
             Some(_) | None => None,
         };
-        let seal_to = (sealed < xmin).then_some(cut.unwrap_or(xmin));
-        Ok(Scope { last, floor, xmin, seal_to })
+        Ok(Scope { last, floor, xmin, ends })
     }
 
     /// Puts the findings down, and seals if none of them is about history.
@@ -228,7 +237,7 @@ impl AuditStore {
         frame: &Frame,
         report: &Report,
         scope: &Scope,
-        unsealed: Option<RangeFacts>,
+        unsealed: Vec<RangeFacts>,
     ) -> Result<Standing, AuditStoreError> {
         let transaction = client.transaction().await.map_err(of_driver("begin"))?;
         // One auditor after the other, so that none waits for another in a circle; it takes milliseconds.
@@ -242,35 +251,12 @@ impl AuditStore {
         transaction.commit().await.map_err(of_driver("commit"))?;
 
         let disputed = open.iter().any(disputes_history) || report_disputes(report, &open);
-        let mut head = scope.last.as_ref().map(chain::head);
-        let mut sealed = false;
-        let sealable = unsealed.filter(|facts| facts.rows() > 0);
-        if let (false, Some(facts), Some(hi)) = (disputed, sealable, scope.seal_to) {
-            let checkpoint = Checkpoint::seal(scope.last.as_ref(), hi, facts);
-            sealed = chain::insert(client, &checkpoint).await?;
-            head = self.catch_up(client, scope.xmin).await?;
+        if disputed || scope.ends.is_empty() {
+            return Ok(Standing { as_of, open, head: scope.last.as_ref().map(chain::head), sealed: false });
         }
+        let sealed = seal(client, scope, unsealed).await?;
+        let head = chain::last(client).await?.as_ref().map(chain::head);
         Ok(Standing { as_of, open, head, sealed })
-    }
-
-    /// Seals the rest of what the run has looked at, if that was too much for one checkpoint. It lies below the snapshot's
-    /// xmin, so it is what it was.
-    async fn catch_up(&self, client: &mut Client, xmin: i64) -> Result<Option<Head>, AuditStoreError> {
-        let mut last = chain::last(client).await?;
-        for _ in 1..CHECKPOINTS_PER_RUN {
-            let lo = last.as_ref().map_or(0, |last| last.hi);
-            if lo >= xmin {
-                break;
-            }
-            let transaction = snapshot(client).await?;
-            let hi = cut(&transaction, lo, xmin, self.seal_max).await?.unwrap_or(xmin);
-            let (_, facts) = history::ranges(&transaction, last.as_ref(), Vec::new(), Some(hi)).await?;
-            transaction.commit().await.map_err(of_driver("commit"))?;
-            let Some(facts) = facts.filter(|facts| facts.rows() > 0) else { break };
-            chain::insert(client, &Checkpoint::seal(last.as_ref(), hi, facts)).await?;
-            last = chain::last(client).await?;
-        }
-        Ok(last.as_ref().map(chain::head))
     }
 
     /// Runs `balance` and `transactions` again on what a recorded run saw, and records nothing: what stands in the books
@@ -303,15 +289,51 @@ impl AuditStore {
         let transaction = snapshot(&mut client).await?;
         let last = chain::last(&transaction).await?;
         let hi = xmin(&transaction).await?;
-        let (_, all) = history::ranges(&transaction, None, Vec::new(), Some(hi)).await?;
+        let (_, mut all) = history::ranges(&transaction, None, Vec::new(), &[hi]).await?;
         transaction.commit().await.map_err(of_driver("commit"))?;
-        let checkpoint = Checkpoint::adopt(last.as_ref(), hi, all.unwrap_or_default(), reason);
+        let checkpoint = Checkpoint::adopt(last.as_ref(), hi, all.pop().unwrap_or_default(), reason);
         if chain::insert(&**client, &checkpoint).await? {
             Ok(chain::head(&checkpoint))
         } else {
             Err(AuditStoreError::Elsewhere)
         }
     }
+}
+
+/// Seals what the run has looked at, as checkpoints, until another auditor is found to do so. What lies beyond the first lot is
+/// read now: below the snapshot's xmin it is what it was. Says whether there is a new one.
+async fn seal(
+    client: &mut Client,
+    scope: &Scope,
+    unsealed: Vec<RangeFacts>,
+) -> Result<bool, AuditStoreError> {
+    let (mut last, mut first, mut sealed) = (scope.last.clone(), Some(unsealed), false);
+    for ends in scope.ends.chunks(CHECKPOINTS_AT_ONCE) {
+        let lot = match first.take() {
+            Some(lot) => lot,
+            None => {
+                let transaction = snapshot(client).await?;
+                let (_, lot) = history::ranges(&transaction, last.as_ref(), Vec::new(), ends).await?;
+                transaction.commit().await.map_err(of_driver("commit"))?;
+                lot
+            }
+        };
+        let transaction = client.transaction().await.map_err(of_driver("begin"))?;
+        let mut elsewhere = false;
+        for (hi, facts) in ends.iter().zip(lot).filter(|(_, facts)| facts.rows() > 0) {
+            let checkpoint = Checkpoint::seal(last.as_ref(), *hi, facts);
+            elsewhere = !chain::insert(&transaction, &checkpoint).await?;
+            if elsewhere {
+                break;
+            }
+            (last, sealed) = (Some(checkpoint), true);
+        }
+        transaction.commit().await.map_err(of_driver("commit"))?;
+        if elsewhere {
+            break;
+        }
+    }
+    Ok(sealed)
 }
 
 /// Findings that were left out of the list may be of history too.
@@ -359,12 +381,12 @@ fn with_sealed(floor: Option<&Checkpoint>, read: Vec<TotalRow>) -> Vec<TotalRow>
 }
 
 /// What is known of history within the snapshot: the ranges above the floor and the chain, unless everything is verified
-/// afterwards; the head; the horizon; and what the next checkpoint would seal.
+/// afterwards; the head; the horizon; and what the next checkpoints would seal.
 async fn continuity(
     transaction: &Transaction<'_>,
     scope: &Scope,
     published: Option<Head>,
-) -> Result<(ContinuityRows, Option<RangeFacts>), AuditStoreError> {
+) -> Result<(ContinuityRows, Vec<RangeFacts>), AuditStoreError> {
     let (before, above, chain) = match &scope.floor {
         Some(floor) => {
             let above = chain::above(transaction, floor.height, i64::MAX).await?;
@@ -373,7 +395,8 @@ async fn continuity(
         }
         None => (scope.last.as_ref(), Vec::new(), Vec::new()),
     };
-    let (ranges, unsealed) = history::ranges(transaction, before, above, scope.seal_to).await?;
+    let ends = scope.ends.chunks(CHECKPOINTS_AT_ONCE).next().unwrap_or_default();
+    let (ranges, unsealed) = history::ranges(transaction, before, above, ends).await?;
     let height = scope.last.as_ref().map_or(Height(0), |last| last.height);
     let published = match published {
         Some(head) => {
@@ -416,28 +439,11 @@ async fn frame(transaction: &Transaction<'_>, kind: Kind) -> Result<Frame, Audit
 }
 
 /// The oldest transaction under way, as numbers are stored: whatever lies below has ended and is seen.
-async fn xmin(transaction: &Transaction<'_>) -> Result<i64, AuditStoreError> {
+pub(crate) async fn xmin(transaction: &Transaction<'_>) -> Result<i64, AuditStoreError> {
     let statement = "-- xmin
 SELECT pg_snapshot_xmin(pg_current_snapshot())::TEXT::BIGINT + countersign.xid_offset()";
     let row = query_one(transaction, "xmin", statement, &[]).await?;
     row.try_get(0).map_err(of_driver("xmin"))
-}
-
-/// Where a range that is too long for one checkpoint is cut.
-async fn cut(
-    client: &impl GenericClient,
-    lo: i64,
-    hi: i64,
-    most: i64,
-) -> Result<Option<i64>, AuditStoreError> {
-    let statement = "-- cut
-SELECT least(
-  (SELECT xid FROM countersign.entry WHERE xid >= $1 AND xid < $2 ORDER BY xid OFFSET $3 LIMIT 1),
-  (SELECT xid FROM countersign.delivery WHERE xid >= $1 AND xid < $2 ORDER BY xid OFFSET $3 LIMIT 1))";
-    let parameters: Parameters<'_> = &[(&lo, Type::INT8), (&hi, Type::INT8), (&most, Type::INT8)];
-    let row = query_one(client, "cut", statement, parameters).await?;
-    let cut: Option<i64> = row.try_get(0).map_err(of_driver("cut"))?;
-    Ok(cut.filter(|cut| *cut > lo))
 }
 
 async fn oldest_above(

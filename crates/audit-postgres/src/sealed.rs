@@ -39,6 +39,38 @@ const TABLES: [(&str, &str); 11] = [
 /// The table whose rows make the totals.
 const ENTRY: &str = "entry";
 
+/// Where the ranges end that the rows with `lo <= xid < hi` are sealed in, of about `most` rows each, and how many rows that
+/// is in all. What one database transaction wrote stays together.
+pub(crate) async fn cuts(
+    transaction: &Transaction<'_>,
+    (lo, hi): (i64, i64),
+    most: i64,
+) -> Result<(Vec<i64>, u64), AuditStoreError> {
+    let written = TABLES.map(|(table, _)| {
+        format!(
+            "SELECT xid, count(*) AS rows FROM countersign.{table} WHERE xid >= $1 AND xid < $2 GROUP BY xid"
+        )
+    });
+    let statement = format!(
+        "-- cuts\nWITH written AS ({})\n{}",
+        written.join(" UNION ALL "),
+        include_str!("../sql/cuts.sql")
+    );
+    let parameters: &[(&(dyn ToSql + Sync), Type)] =
+        &[(&lo, Type::INT8), (&hi, Type::INT8), (&most.max(1), Type::INT8)];
+    let (mut ends, mut rows) = (Vec::new(), 0_u64);
+    for row in &query(transaction, "cuts", &statement, parameters).await? {
+        let columns = Columns { statement: "cuts", row };
+        ends.push(columns.read("xid_hi")?);
+        rows = rows.saturating_add(columns.count("rows")?);
+    }
+    // Up to the very end, so that what comes next goes on from there.
+    if let Some(last) = ends.last_mut() {
+        *last = hi;
+    }
+    Ok((ends, rows))
+}
+
 /// What the consecutive ranges from `lo` hold that end at each of `ends`.
 pub(crate) async fn facts(
     transaction: &Transaction<'_>,

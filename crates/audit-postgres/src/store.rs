@@ -1,7 +1,9 @@
 //! How to reach the books.
 
 use core::fmt;
+use core::sync::atomic::AtomicI64;
 use core::time::Duration;
+use std::sync::Arc;
 
 use audit::Limits;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
@@ -18,8 +20,8 @@ use crate::schema::check_schema;
 /// How many rows below the last checkpoint an incremental run reads again, so that damage to them is found at once.
 const TAIL_ROWS: u64 = 10_000;
 
-/// How many entries or deliveries one checkpoint seals at most, about: what is read again together.
-const SEAL_MAX: i64 = 50_000;
+/// How many rows one checkpoint seals at most, about: what is read again together.
+const SEAL_MAX: i64 = 10_000;
 
 /// A run on schedule and one on demand, each with two more for what is sealed; alerts; and whether the database answers.
 const CONNECTIONS_MAX: usize = 8;
@@ -43,7 +45,7 @@ pub struct Settings {
     pub limits: Limits,
     /// How many sealed rows an incremental run reads again at least, so that damage to them is found at once.
     pub tail_rows: u64,
-    /// How many entries or deliveries one checkpoint seals at most, about.
+    /// How many rows one checkpoint seals at most, about; all that one database transaction wrote goes into one.
     pub seal_max: i64,
 }
 
@@ -85,6 +87,8 @@ pub struct AuditStore {
     pub(crate) limits: Limits,
     pub(crate) tail_rows: u64,
     pub(crate) seal_max: i64,
+    /// Every message is booked that a control total with a lower transaction number lists.
+    pub(crate) booked_below: Arc<AtomicI64>,
 }
 
 impl fmt::Debug for AuditStore {
@@ -128,6 +132,7 @@ impl AuditStore {
             limits: settings.limits.clone(),
             tail_rows: settings.tail_rows,
             seal_max: settings.seal_max,
+            booked_below: Arc::default(),
         })
     }
 

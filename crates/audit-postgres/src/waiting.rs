@@ -1,8 +1,11 @@
 //! What waits: for a person, or for its way into the books. For gauges, so nothing of it is a judgement.
 
+use core::sync::atomic::Ordering;
+
 use audit::Limits;
 
 use crate::error::of_driver;
+use crate::run::{snapshot, xmin};
 use crate::schema::check_schema;
 use crate::{AuditStore, AuditStoreError, facts};
 
@@ -35,15 +38,18 @@ pub struct Undecided {
 }
 
 impl AuditStore {
-    /// Looks at what waits. It is not part of a run: what it says is gone with the next look.
+    /// Looks at what waits. It is not part of a run: what it says is gone with the next look. What is booked stays so, and a
+    /// total below the snapshot's xmin has come: the next look begins there, or at the first total that something is missing of.
     pub async fn waiting(&self) -> Result<Standstill, AuditStoreError> {
         let mut client = self.client().await?;
         check_schema(&client).await?;
-        let transaction =
-            client.build_transaction().read_only(true).start().await.map_err(of_driver("begin"))?;
+        let transaction = snapshot(&mut client).await?;
         let at_once = Limits { backlog_due_s: 0, instance_silent_s: 0, ..self.limits.clone() };
         let undecided = facts::backlog(&transaction, &at_once).await?;
-        let (unbooked, unbooked_age_s) = facts::unbooked(&transaction, self.limits.delivery_due_s).await?;
+        let xmin = xmin(&transaction).await?;
+        let from = self.booked_below.load(Ordering::Relaxed).min(xmin);
+        let unbooked = facts::unbooked(&transaction, from, self.limits.delivery_due_s).await?;
+        self.booked_below.store(unbooked.first.unwrap_or(xmin).min(xmin), Ordering::Relaxed);
         let heard_age_s = facts::heard(&transaction, &at_once).await?;
         transaction.commit().await.map_err(of_driver("commit"))?;
         let undecided = undecided.into_iter().map(|row| Undecided {
@@ -52,6 +58,11 @@ impl AuditStore {
             count: row.count,
             age_s: row.age_s,
         });
-        Ok(Standstill { undecided: undecided.collect(), unbooked, unbooked_age_s, heard_age_s })
+        Ok(Standstill {
+            undecided: undecided.collect(),
+            unbooked: unbooked.count,
+            unbooked_age_s: unbooked.age_s,
+            heard_age_s,
+        })
     }
 }

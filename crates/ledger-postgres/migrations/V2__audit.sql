@@ -108,6 +108,7 @@ CREATE INDEX delivery_recorded ON countersign.delivery USING brin (recorded_at) 
 CREATE INDEX control_total_recorded ON countersign.control_total USING brin (recorded_at) WITH (autosummarize = on);
 CREATE INDEX refusal_count_minute ON countersign.refusal_count USING brin (minute) WITH (autosummarize = on);
 CREATE INDEX checkpoint_xid ON countersign.checkpoint USING brin (xid) WITH (autosummarize = on);
+CREATE INDEX checkpoint_adopted ON countersign.checkpoint (height) WHERE adopted IS NOT NULL;
 
 -- ---------------------------------------------------------------------------------------------------------------------
 -- Guards

@@ -48,6 +48,8 @@ BEGIN
       ('countersign_auditor',   'statement_timeout',                   '15min'),
       ('countersign_auditor',   'lock_timeout',                        '10s'),
       ('countersign_auditor',   'idle_in_transaction_session_timeout', '5min'),
+      -- Its statements read little: to compile them takes longer than to run them.
+      ('countersign_auditor',   'jit',                                 'off'),
       ('countersign_operator',  'statement_timeout',                   '60s'),
       ('countersign_operator',  'lock_timeout',                        '5s'),
       ('countersign_operator',  'idle_in_transaction_session_timeout', '60s')

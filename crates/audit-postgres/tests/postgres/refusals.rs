@@ -57,7 +57,7 @@ async fn a_run_that_cannot_read_is_recorded_as_failed() {
     let superuser = database.connect(Role::Superuser).await;
     superuser.batch_execute("REVOKE SELECT ON countersign.event FROM countersign_auditor").await.unwrap();
     let error = store(&database).run(Kind::Incremental).await.unwrap_err();
-    assert_eq!(error, AuditStoreError::Incompatible("suspects: SQLSTATE 42501".to_owned()));
+    assert_eq!(error, AuditStoreError::Incompatible("cuts: SQLSTATE 42501".to_owned()));
     let row = superuser
         .query_one(
             "SELECT verdict, snapshot::pg_snapshot::TEXT, report ->> 'error' FROM countersign.audit_run",

@@ -178,7 +178,7 @@ async fn what_is_too_much_for_one_checkpoint_is_sealed_as_several_and_verified_i
     for number in 0..12 {
         book(&mut client, &format!("ch_{number}"), true, CAPTURE).await;
     }
-    let settings = Settings { seal_max: 4, tail_rows: 6, ..Settings::new(database.url(Role::Auditor)) };
+    let settings = Settings { seal_max: 10, tail_rows: 6, ..Settings::new(database.url(Role::Auditor)) };
     let store = AuditStore::connect(&settings).unwrap();
     until_sealed(&store, &client).await;
     let ranges = "SELECT count(*), max((contents #>> '{entry,rows}')::BIGINT), sum((contents #>> '{entry,rows}')::BIGINT)::BIGINT
@@ -197,7 +197,7 @@ async fn what_is_too_much_for_one_checkpoint_is_sealed_as_several_and_verified_i
 #[tokio::test]
 async fn writers_with_late_commits_and_two_auditors_at_once_never_give_a_finding() {
     let database = Database::create().await;
-    let settings = Settings { seal_max: 8, tail_rows: 0, ..Settings::new(database.url(Role::Auditor)) };
+    let settings = Settings { seal_max: 20, tail_rows: 0, ..Settings::new(database.url(Role::Auditor)) };
     let stores = [(); 2].map(|()| AuditStore::connect(&settings).unwrap());
     let (mut one, mut two) =
         (database.connect(Role::Superuser).await, database.connect(Role::Superuser).await);
