@@ -1,5 +1,5 @@
--- Messages that control totals list and no delivery row has, nor their event any row: of the totals recorded after $1 (NULL:
--- all) that are due ($2 seconds). One index look-up for each; LIMIT keeps it from becoming a join of everything.
+-- Messages that control totals list and no delivery row has, unless their event came again since: of the totals recorded
+-- after $1 (NULL: all) that are due ($2 seconds). One index look-up for each; LIMIT keeps it from becoming a join of everything.
 SELECT
   total.instance,
   total.window_number,
@@ -19,13 +19,23 @@ LEFT JOIN LATERAL (
 ) AS delivery ON TRUE
 LEFT JOIN LATERAL (
   SELECT TRUE AS there
-  FROM countersign.event
-  WHERE delivery.there IS NULL AND event.event_id = listed.event_id AND event.source = listed.source
+  FROM (
+    SELECT delivery.received_at
+    FROM countersign.event
+    JOIN countersign.delivery ON delivery.event_row = event.id
+    WHERE event.event_id = listed.event_id AND event.source = listed.source
+    UNION ALL
+    SELECT received_at
+    FROM countersign.delivery
+    WHERE event_row IS NULL AND event_id = listed.event_id AND source = listed.source
+  ) AS again
+  -- What had come before says nothing: the one that is missing may be evidence of other content under a used id.
+  WHERE delivery.there IS NULL AND again.received_at > total.closed_at
   LIMIT 1
-) AS event ON TRUE
+) AS again ON TRUE
 WHERE total.recorded_at > coalesce($1::TIMESTAMPTZ, '-infinity')
   AND total.recorded_at <= now() - make_interval(secs => $2::BIGINT)
   AND delivery.there IS NULL
-  AND event.there IS NULL
+  AND again.there IS NULL
 ORDER BY total.closed_at, total.instance, listed.sequence
 LIMIT $3::BIGINT

@@ -7,6 +7,7 @@ use ledger::UnixMillis;
 use testkit::memory::books::Pages;
 use wire::{InstanceId, Sequence};
 
+use super::rows::came_again;
 use crate::plan::{Content, Kind, Sender};
 use crate::witness::{Damage, Sent};
 use crate::world::World;
@@ -113,7 +114,7 @@ fn name(finding: &Finding) -> Option<(InstanceId, Option<Sequence>)> {
 
 /// The first message that somebody was told is safe, that is in no row, and that the last run of an auditor does not name.
 /// What a killed ingress had not told of yet is named by its silence; of one that had told nothing at all nobody can know.
-/// An event that came another way is not lost.
+/// An event that came again since is not lost.
 pub(crate) fn unnamed(world: &World, pages: &Pages) -> Option<String> {
     let last = world.audits.last();
     let named = |fault| {
@@ -123,14 +124,14 @@ pub(crate) fn unnamed(world: &World, pages: &Pages) -> Option<String> {
     let (missing, silent) = (named(Fault::DeliveryMissing), named(Fault::InstanceSilent));
     let listed = |(instance, sequence): (InstanceId, Sequence)| {
         let totals = pages.totals.range((instance, 0)..=(instance, u64::MAX));
-        totals.flat_map(|(_, total)| &total.listed).find(|one| one.sequence == sequence)
+        totals
+            .flat_map(|(_, total)| total.listed.iter().map(|one| (one, total.closed_at)))
+            .find(|(one, _)| one.sequence == sequence)
     };
     let told_nothing = |instance| pages.totals.range((instance, 0)..=(instance, u64::MAX)).next().is_none();
     let is_named = |(instance, sequence): (InstanceId, Sequence)| match listed((instance, sequence)) {
-        Some(one) => {
-            let came =
-                pages.events.keys().any(|key| key.source == one.source && key.event_id == one.event_id);
-            came || missing.contains(&(instance, Some(sequence)))
+        Some((one, closed_at)) => {
+            came_again(pages, one, closed_at) || missing.contains(&(instance, Some(sequence)))
         }
         None => silent.contains(&(instance, None)) || told_nothing(instance),
     };

@@ -10,11 +10,18 @@ use audit::{
 };
 use ledger::{EventKey, MovementKey, Reason, Status, UnixMillis};
 use testkit::memory::books::{DeliveryKept, EventKept, Pages, Target, TransactionKept};
-use wire::{InstanceId, Sequence};
+use wire::{InstanceId, Listed, Sequence};
 
 use super::journal::{Journal, Stamp};
 
 const HOUR_MS: i64 = 3_600_000;
+
+/// Whether the event of a message came once more after the window had closed that tells of it.
+pub(super) fn came_again(pages: &Pages, listed: &Listed, closed_at: UnixMillis) -> bool {
+    pages.deliveries.values().filter(|row| row.delivery.origin.received_at > closed_at).any(|row| {
+        row.key.as_ref().is_some_and(|key| key.source == listed.source && key.event_id == listed.event_id)
+    })
+}
 
 /// The books at an instant.
 #[derive(Clone, Copy)]
@@ -75,7 +82,6 @@ impl Snapshot<'_> {
 
     pub(super) fn completeness(&self) -> CompletenessRows {
         let mut rows = CompletenessRows::default();
-        let events: BTreeSet<_> = self.pages.events.keys().map(|key| (&key.source, &key.event_id)).collect();
         let mut totals = self.pages.totals.iter().peekable();
         while let Some(((instance, window), total)) = totals.next() {
             let recorded_age_s = self.age_s(self.journal.totals[&(*instance, *window)]);
@@ -83,7 +89,7 @@ impl Snapshot<'_> {
             let window = i64::try_from(*window).unwrap();
             let missing = total.listed.iter().filter(|one| {
                 !self.pages.deliveries.contains_key(&(*instance, one.sequence))
-                    && !events.contains(&(&one.source, &one.event_id))
+                    && !came_again(self.pages, one, total.closed_at)
             });
             rows.missing.extend(missing.map(|one| MissingRow {
                 instance: name(),

@@ -80,6 +80,26 @@ async fn what_was_answered_2xx_and_purged_is_named_by_event_when_it_is_due_and_h
 }
 
 #[tokio::test]
+async fn lost_evidence_of_a_used_id_is_named_until_it_comes_again() {
+    let (database, client) = with(&delivered("1")).await;
+    // The id had come before, an hour ago; another content under it was refused, and its evidence lost.
+    let before = "ALTER TABLE countersign.delivery DISABLE TRIGGER USER;
+        UPDATE countersign.delivery SET received_at = now() - INTERVAL '1 hour';
+        ALTER TABLE countersign.delivery ENABLE ALWAYS TRIGGER append_only";
+    client.batch_execute(before).await.unwrap();
+    let lost = window(1, "2", true, "40 minutes").replace("'evt_' || sequence", "'evt_1'::TEXT");
+    client.batch_execute(&lost).await.unwrap();
+    let missing = vec![(Fault::DeliveryMissing, "completeness/ab12:2".to_owned())];
+    assert_eq!(found(&run(&database).await, Check::Completeness), missing);
+    let again = "INSERT INTO countersign.delivery (instance, sequence, source, event_id, outcome, reason, evidence, replay_checked,
+          received_at)
+        VALUES ('cd34', 1, 'stripe', 'evt_1', 'refused', 'event-id-reused', 'x', TRUE, now())";
+    client.batch_execute(again).await.unwrap();
+    assert_eq!(found(&run(&database).await, Check::Completeness), []);
+    database.close().await;
+}
+
+#[tokio::test]
 async fn what_is_missing_and_acknowledged_is_no_news_and_a_full_run_resolves_it() {
     let (database, client) = with(&window(1, "1", true, "40 minutes")).await;
     let store = store(&database);
