@@ -10,4 +10,5 @@ mod outages;
 mod privacy;
 mod processes;
 mod traces;
+mod upgrades;
 mod way;

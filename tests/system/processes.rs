@@ -50,7 +50,7 @@ async fn a_configuration_with_three_mistakes_names_all_three() {
 }
 
 /// The operator's tool, with the configuration of `system` and a way to its books.
-fn countersign(system: &System, arguments: &[&str]) -> (Option<i32>, Value, String) {
+pub(crate) fn countersign(system: &System, arguments: &[&str]) -> (Option<i32>, Value, String) {
     let config = system.folder().join("operator.toml");
     let operator = system.database.url(Role::Operator);
     let text = format!("{}[operator]\ndatabase_url = \"{operator}\"\n", system.config_text());

@@ -3,6 +3,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod golden;
+
 fn event(id: &str, payload: Vec<u8>, minute: i64) -> Event {
     Event {
         key: EventKey {
