@@ -68,3 +68,54 @@ async fn a_database_that_cannot_be_reached_is_unavailable_and_no_text_names_a_pa
     assert!(matches!(refused, BooksError::Incompatible(_)), "{refused}");
     assert!(!format!("{refused} {settings:?}").contains("s3cret"));
 }
+
+/// A login of its own for whoever migrates a database, and the URL with it.
+async fn migrator(database: &Database, attributes: &str) -> (String, String) {
+    let login = database.name().replace("countersign_test", "countersign_migrator");
+    let superuser = database.connect(Role::Superuser).await;
+    superuser.batch_execute(&format!("CREATE ROLE {login} LOGIN {attributes}")).await.unwrap();
+    let url = database.url(Role::Processor).replace("countersign_processor@", &format!("{login}@"));
+    (login, url)
+}
+
+/// Migrates twice, and shows that the books can be used, are the owner's, and that no setting of a role is missing.
+async fn migrated_by(login: &str, url: &str, database: Database) {
+    let applied = [migrate(url).await, migrate(url).await];
+    let [fresh, nothing] = [0, SCHEMA_VERSION].map(|from| Ok(Applied { from, to: SCHEMA_VERSION }));
+    assert_eq!(applied, [fresh, nothing]);
+    crate::books(&database).await;
+    let superuser = database.connect(Role::Superuser).await;
+    let count = async |query: &str| -> i64 { superuser.query_one(query, &[]).await.unwrap().get(0) };
+    let strange = "SELECT count(*) FROM pg_class
+        WHERE relnamespace = 'countersign'::REGNAMESPACE AND relowner <> 'countersign_owner'::REGROLE";
+    assert_eq!(count(strange).await, 0);
+    let settings = "SELECT count(*) FROM pg_db_role_setting JOIN pg_database ON pg_database.oid = setdatabase
+        WHERE datname = current_database() AND cardinality(setconfig) = 3";
+    assert_eq!(count(settings).await, 3);
+    database.close().await;
+    let elsewhere = Database::empty().await;
+    elsewhere.connect(Role::Superuser).await.batch_execute(&format!("DROP ROLE {login}")).await.unwrap();
+    elsewhere.close().await;
+}
+
+#[tokio::test]
+async fn who_owns_the_database_and_may_create_roles_migrates_without_being_superuser() {
+    let database = Database::empty().await;
+    let (login, url) = migrator(&database, "CREATEROLE").await;
+    let superuser = database.connect(Role::Superuser).await;
+    let owned = format!("ALTER DATABASE {} OWNER TO {login}", database.name());
+    superuser.batch_execute(&owned).await.unwrap();
+    migrated_by(&login, &url, database).await;
+}
+
+#[tokio::test]
+async fn a_member_of_the_owner_migrates_where_a_superuser_has_made_the_roles() {
+    let database = Database::empty().await;
+    let (login, url) = migrator(&database, "NOCREATEROLE").await;
+    let refused = migrate(&url).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let superuser = database.connect(Role::Superuser).await;
+    superuser.batch_execute(include_str!("../../sql/roles.sql")).await.unwrap();
+    superuser.batch_execute(&format!("GRANT countersign_owner TO {login}")).await.unwrap();
+    migrated_by(&login, &url, database).await;
+}
