@@ -56,7 +56,8 @@ need_programs() { # need_programs POSTGRES_DATA
     find_programs "$1"
   fi
   ((${#missing[@]} == 0)) || die "$ex_unavailable" \
-    "Server programs are missing. Install PostgreSQL 15 or newer, Redis (or Valkey) and RabbitMQ with Erlang," \
+    "Server programs are missing, and no container engine with compose answers (docker, podman): start one, or install" \
+    "PostgreSQL 15 or newer, Redis (or Valkey) and RabbitMQ with Erlang," \
     "on Debian or Ubuntu: apt-get install --no-install-recommends ${missing[*]}" \
     "(as root, 'deploy/dev/servers.sh install' does it without starting servers on the standard ports)"
 }

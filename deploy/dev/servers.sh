@@ -5,11 +5,15 @@
 #
 # As root each server runs as the user of its package. Such a user may be unable to reach the checkout, so that the
 # data then lies beside other temporary files, and .run/servers is a link to it.
+#
+# Where programs are missing and a container engine answers, they are containers instead: compose.sh.
 
 # shellcheck source=deploy/dev/common.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 # shellcheck source=deploy/dev/packages.sh
 source "$root/deploy/dev/packages.sh"
+# shellcheck source=deploy/dev/compose.sh
+source "$root/deploy/dev/compose.sh"
 
 readonly start_timeout_ms=60000 stop_timeout_ms=30000
 readonly node=countersign-$offset@localhost
@@ -19,7 +23,8 @@ servers=$run/servers
 usage() {
   cat <<'TEXT'
 usage: deploy/dev/servers.sh COMMAND
-  start         start what is not running; get the server programs first if this machine lacks them
+  start         start what is not running; where this machine lacks server programs, in containers if an engine answers,
+                else get the programs first
   stop          stop what this checkout started
   status        what is running; exit 0 if everything is
   install       get the server programs only
@@ -393,6 +398,10 @@ stop_broker() {
 start() {
   local -a as=()
   find_place
+  if in_containers "$servers/postgres/data"; then
+    start_containers
+    return
+  fi
   need_programs "$servers/postgres/data"
   take_lock servers
   make_place
@@ -402,6 +411,10 @@ start() {
 stop() {
   local -a as=()
   find_place
+  if [[ -e $compose_marker ]] && in_containers "$servers/postgres/data"; then
+    stop_containers
+    return
+  fi
   [[ -d $servers ]] || {
     report servers "nothing to stop"
     return
@@ -414,6 +427,10 @@ status() {
   local server all=0
   local -a as=()
   find_place
+  if [[ -e $compose_marker ]] && in_containers "$servers/postgres/data"; then
+    status_of_containers
+    return
+  fi
   find_programs "$servers/postgres/data"
   for server in postgres redis rabbitmq; do
     if ! alive "$server"; then
@@ -441,6 +458,7 @@ ENV
 ctl() {
   local -a as=()
   find_place
+  if [[ -e $compose_marker ]] && in_containers "$servers/postgres/data"; then in_container rabbitmq rabbitmqctl "$@"; fi
   find_programs "$servers/postgres/data"
   [[ -n $rabbitmq_bin && -d $servers/rabbitmq ]] || die 1 "no private RabbitMQ here yet: run deploy/dev/servers.sh start"
   as_rabbitmq
@@ -452,6 +470,9 @@ ctl() {
 psql_here() {
   local -a as=()
   find_place
+  if [[ -e $compose_marker ]] && in_containers "$servers/postgres/data"; then
+    in_container postgres psql -X -h 127.0.0.1 -U postgres "$@"
+  fi
   find_programs "$servers/postgres/data"
   [[ -n $postgres_bin ]] || die "$ex_unavailable" "no PostgreSQL on this machine: run deploy/dev/servers.sh install"
   # Of the caller's environment nothing that would lead psql elsewhere.
@@ -461,6 +482,7 @@ psql_here() {
 }
 
 wipe() {
+  if [[ -e $compose_marker ]] && in_containers "$servers/postgres/data"; then wipe_containers; fi
   stop
   # The link's target, then the link.
   rm -rf -- "$servers" "$run/servers"

@@ -16,6 +16,9 @@ done
 mkdir -p "$root/etc/ssl/certs" "$root/usr/share/countersign" "$root/tmp"
 cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 cp "$packages" "$root/usr/share/countersign/Cargo.lock"
+# A volume that is mounted here begins with this mode: whoever the image runs as can write to it.
+mkdir -p "$root/var/lib"
+mkdir -m 1777 "$root/var/lib/countersign"
 printf 'hosts: files dns\n' >"$root/etc/nsswitch.conf"
 printf 'countersign:x:65532:65532::/:/usr/local/bin/countersign\n' >"$root/etc/passwd"
 printf 'countersign:x:65532:\n' >"$root/etc/group"

@@ -1,6 +1,7 @@
 """The image and the laptop's system run what the chart runs, in the same way."""
 
 import os
+import pathlib
 import re
 import subprocess
 
@@ -44,7 +45,9 @@ def test_the_services_accept_what_compose_tells_them(service, folder):
     told = COMPOSE[service]
     assert told["entrypoint"] == [f"/usr/local/bin/countersign-{service}"]
     for volume in told["volumes"]:
-        source, target, _ = volume.split(":")
+        source, target = volume.split(":")[:2]
+        if not source.startswith("."):
+            continue
         path = folder / target.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.symlink_to((ROOT / "deploy" / source).resolve())
@@ -68,7 +71,18 @@ def test_compose_reaches_what_it_starts_and_publishes_on_this_machine_only():
     assert all(port.startswith("127.0.0.1:") for port in published)
     development = (ROOT / "deploy/dev/common.sh").read_text()
     for port in published:
-        assert f"(({port.split(':')[1]} + offset))" in development, f"{port} is not the port of `make up`"
+        usual = re.fullmatch(r"127\.0\.0\.1:(?:\$\{COUNTERSIGN_[A-Z_]+_PORT:-)?(\d+)\}?:\d+", port).group(1)
+        assert f"(({usual} + offset))" in development, f"{port} is not the port of `make up`"
+
+
+def test_the_head_outlives_the_auditor_s_container():
+    auditor = COMPOSE["auditor"]
+    volumes = dict(volume.split(":")[:2] for volume in auditor["volumes"])
+    (folder,) = [target for source, target in volumes.items() if not source.startswith(".")]
+    head = pathlib.PurePosixPath(auditor["environment"]["COUNTERSIGN_CFG__AUDITOR__HEAD_FILE"])
+    assert str(head.parent) == folder
+    # A new volume has the mode of the image's folder.
+    assert f'mkdir -m 1777 "$root{folder}"' in (ROOT / "deploy/docker/root.sh").read_text()
 
 
 @pytest.mark.parametrize("service", OURS)
