@@ -1,6 +1,9 @@
 //! `countersign send`: signed test deliveries, as the provider would send them.
 
+use core::time::Duration;
+
 use clap::Args;
+use futures_util::{StreamExt as _, stream};
 use handle::Handle;
 use ledger::{EventId, ObjectId};
 use money::Currency;
@@ -13,10 +16,12 @@ use crate::output::print;
 mod delivery;
 mod sender;
 mod stripe;
+mod tally;
 mod telegram;
 
-use delivery::Client;
+use delivery::{Answered, Client};
 use sender::Sender;
+use tally::Tally;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -54,6 +59,15 @@ pub(crate) struct Arguments {
     /// Deliver every event twice, as a provider does that lost the answer
     #[arg(long)]
     repeat: bool,
+    /// So many at a time
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    concurrency: u16,
+    /// At most so many events a second
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: Option<u32>,
+    /// How many were answered what, how fast, in the end, instead of a line for each
+    #[arg(long, conflicts_with = "print")]
+    summary: bool,
     /// Print each signed request as a curl command instead of sending it
     #[arg(long)]
     print: bool,
@@ -82,22 +96,69 @@ pub(crate) async fn run(arguments: &Arguments, handle: &Handle) -> Result<Answer
     let url = delivery::url(&base, &source.name)?;
     let sender = Sender::of(source, arguments, handle)?;
     let (refusal_hoped, stale) = (sender.is_to_be_refused(), arguments.created_ago > 0);
-    let client = Client::new()?;
-    let mut as_hoped = true;
-    for _ in 0..arguments.count {
-        let delivery = sender.delivery()?;
-        for _ in 0..if arguments.repeat { 2 } else { 1 } {
-            if arguments.print {
-                print(&delivery.as_curl(&url))?;
-                continue;
-            }
-            let answer = client.post(&url, &delivery).await?;
-            print(&format!("{answer}\n"))?;
+    if arguments.print {
+        for _ in 0..arguments.count {
+            let printed = sender.delivery()?.as_curl(&url);
+            print(&printed.repeat(arguments.times()))?;
+        }
+        return Ok(Answer::from_bool(true));
+    }
+    let (client, began) = (Client::new()?, handle.monotonic());
+    let run = &Run { arguments, handle, sender, client, url, began };
+    let mut answers = stream::iter(0..arguments.count)
+        .map(|number| run.event(number))
+        .buffer_unordered(arguments.concurrency.into());
+    let (mut as_hoped, mut tally) = (true, Tally::default());
+    while let Some(answered) = answers.next().await {
+        for (answer, took) in answered? {
             let good = answer.is_success() || (stale && answer.is_too_old());
             as_hoped &= if refusal_hoped { answer.is_refusal() } else { good };
+            if arguments.summary {
+                tally.add(&answer, took);
+            } else {
+                print(&format!("{answer}\n"))?;
+            }
         }
     }
+    if arguments.summary {
+        print(&tally.summary(handle.monotonic().saturating_sub(began)))?;
+    }
     Ok(Answer::from_bool(as_hoped))
+}
+
+impl Arguments {
+    /// How often each event is delivered.
+    fn times(&self) -> usize {
+        if self.repeat { 2 } else { 1 }
+    }
+}
+
+/// What all deliveries of a run share.
+struct Run<'a> {
+    arguments: &'a Arguments,
+    handle: &'a Handle,
+    sender: Sender<'a>,
+    client: Client,
+    url: String,
+    began: Duration,
+}
+
+impl Run<'_> {
+    /// Makes and delivers an event when it is due, and gives each answer with the time that it took.
+    async fn event(&self, number: u32) -> Result<Vec<(Answered, Duration)>, Failure> {
+        if let Some(rate) = self.arguments.rate {
+            let due = self.began.saturating_add(Duration::from_secs(u64::from(number)) / rate);
+            self.handle.sleep(due.saturating_sub(self.handle.monotonic())).await;
+        }
+        let delivery = self.sender.delivery()?;
+        let mut answers = Vec::new();
+        for _ in 0..self.arguments.times() {
+            let sent = self.handle.monotonic();
+            let answer = self.client.post(&self.url, &delivery).await?;
+            answers.push((answer, self.handle.monotonic().saturating_sub(sent)));
+        }
+        Ok(answers)
+    }
 }
 
 fn chosen<'s>(sources: &'s [Source], name: &str) -> Result<&'s Source, Failure> {

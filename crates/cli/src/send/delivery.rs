@@ -103,6 +103,11 @@ impl Answered {
         }
     }
 
+    /// The answer without what is this event's own.
+    pub(super) fn outcome(&self) -> String {
+        format!("{:<18} {}", self.word, self.code.as_u16())
+    }
+
     /// Whether the provider would think it delivered.
     pub(super) fn is_success(&self) -> bool {
         self.code.is_success()
@@ -121,8 +126,8 @@ impl Answered {
 
 impl fmt::Display for Answered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { code, word, event_id, result } = self;
-        write!(f, "{word:<18} {} {event_id}", code.as_u16())?;
+        let Self { event_id, result, .. } = self;
+        write!(f, "{} {event_id}", self.outcome())?;
         result.as_ref().map_or(Ok(()), |result| write!(f, " {result}"))
     }
 }

@@ -123,6 +123,23 @@ fn several_events_are_different_and_a_repeated_one_is_the_same() {
 }
 
 #[test]
+fn many_events_at_a_time_and_paced_are_summed_up() {
+    let began = std::time::Instant::now();
+    let flags = ["--count", "9", "--concurrency", "3", "--rate", "20", "--repeat", "--summary"];
+    let (ended, events) = Receiver::of(18).hears(&flags);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let ids: BTreeSet<&str> = events.iter().map(|event| event["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 9);
+    // The ninth is due after eight twentieths of a second.
+    assert!(began.elapsed() >= std::time::Duration::from_millis(400));
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert!(lines[0].starts_with("18 answers in "), "{}", ended.stdout);
+    let counted: Vec<Vec<&str>> =
+        lines[2..].iter().map(|line| line.split_whitespace().take(3).collect()).collect();
+    assert_eq!(counted, [["accepted", "200", "9"], ["replayed", "200", "9"]], "{}", ended.stdout);
+}
+
+#[test]
 fn a_refused_forgery_is_as_hoped() {
     let (ended, _) = Receiver::of(1).hears(&["--forge", "--id", "evt_forged"]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "signature-mismatch 401 evt_forged\n"));
