@@ -57,7 +57,7 @@ service_alive() { # service_alive SERVICE
   [[ ${executable% (deleted)} == "$(readlink -m -- "$binaries/countersign-$1")" ]] || return 1
   while IFS= read -r -d '' variable; do
     [[ $variable != "COUNTERSIGN_PORT_OFFSET=$offset" ]] || return 0
-  done <"/proc/$pid/environ"
+  done 2>/dev/null <"/proc/$pid/environ"
   return 1
 }
 

@@ -6,7 +6,12 @@ import pytest
 
 from conftest import ROOT, TESTS
 
-DOCUMENTS = [ROOT / "deploy/README.md", ROOT / "deploy/security.md", ROOT / "deploy/helm/countersign/README.md"]
+DOCUMENTS = [
+    ROOT / "deploy/README.md",
+    ROOT / "deploy/UPGRADING.md",
+    ROOT / "deploy/security.md",
+    ROOT / "deploy/helm/countersign/README.md",
+]
 
 
 def known_tests():
@@ -46,3 +51,21 @@ def test_every_row_about_a_threat_names_a_test_that_shows_it():
     for row in rows:
         shown = re.findall(r"`([a-z0-9_]+)`", row.split("|")[-2])
         assert shown and set(shown) <= known, f"{row}\n{set(shown) - known}"
+
+
+def test_every_step_of_an_upgrade_ends_in_a_command_with_an_exit_code():
+    text = (ROOT / "deploy/UPGRADING.md").read_text() + (ROOT / "deploy/README.md").read_text().split("## Upgrade")[1]
+    rows = [line for line in text.splitlines() if re.match(r"\| (?!step )", line) and line.count("`") > 1]
+    assert len(rows) > 12
+    for row in rows:
+        last = re.fullmatch(r"`([a-z]+)(?: [a-z-]+)? .*`(?: \(.*\))?", re.split(r"(?<!\\)\|", row)[-2].strip())
+        assert last and last.group(1) in ("countersign", "curl", "helm", "kubectl"), row
+
+
+def test_every_command_of_ours_that_a_page_about_upgrades_has_is_one():
+    known = set(re.findall(r"^    ([A-Z][A-Za-z]+)[,(]", (ROOT / "crates/cli/src/main.rs").read_text(), flags=re.MULTILINE))
+    known = {re.sub(r"(?<!^)([A-Z])", r"-\1", name).lower() for name in known}
+    for page in ("README.md", "UPGRADING.md"):
+        text = (ROOT / "deploy" / page).read_text()
+        named = set(re.findall(r"(?:`|&& |countersign )countersign ([a-z-]+)[ `]", text))
+        assert named <= known, (page, named - known)
