@@ -24,6 +24,7 @@ use sender::Sender;
 use tally::Tally;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that somebody types")]
 pub(crate) struct Arguments {
     /// The source of the configuration whose provider sends
     #[arg(long)]

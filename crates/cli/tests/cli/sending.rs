@@ -123,6 +123,7 @@ fn several_events_are_different_and_a_repeated_one_is_the_same() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the pace is time that really passes")]
 fn many_events_at_a_time_and_paced_are_summed_up() {
     let began = std::time::Instant::now();
     let flags = ["--count", "9", "--concurrency", "3", "--rate", "20", "--repeat", "--summary"];
