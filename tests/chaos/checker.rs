@@ -48,6 +48,16 @@ pub(crate) fn check(told: &[Told], books: &Books, phase: Phase) -> Verdict {
     for transaction in &books.transactions {
         transactions.entry(&transaction.object_id).or_default().push(transaction);
     }
+    // Where the cache let another content of an id pass, the one that reached the books first has the id, and the other one is
+    // evidence: a row that is there, as of everything that was confirmed.
+    let taken: BTreeSet<(&str, &str)> = told
+        .iter()
+        .filter(|one| one.kind == Kind::Reused && one.was_answered("accepted"))
+        .filter(|one| {
+            one.money.as_ref().is_some_and(|money| transactions.contains_key(money.object_id.as_str()))
+        })
+        .map(|one| (one.source, one.event_id.as_str()))
+        .collect();
     for one in told {
         verdict.acknowledged += usize::from(one.is_acknowledged());
         let row = books.events.get(&(one.source.to_owned(), one.event_id.clone()));
@@ -59,6 +69,7 @@ pub(crate) fn check(told: &[Told], books: &Books, phase: Phase) -> Verdict {
             && row.status == "booked"
             && one.kind != Kind::Reused
             && !transactions.contains_key(money.object_id.as_str())
+            && !taken.contains(&(one.source, one.event_id.as_str()))
         {
             verdict.lost.insert(format!("{}: booked, and no transaction is there", one.event_id));
         }

@@ -74,9 +74,15 @@ impl Ground {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Starts again what does not run.
+    /// Starts again what does not run. A busy machine may take longer than the script waits: asked again, it goes on waiting.
     pub(crate) async fn start(&self) -> anyhow::Result<()> {
-        self.servers(&["start"]).await.map(drop)
+        let mut started = self.servers(&["start"]).await;
+        for _ in 0..2 {
+            if started.is_err() {
+                started = self.servers(&["start"]).await;
+            }
+        }
+        started.map(drop)
     }
 
     /// Sends a signal to a server.
