@@ -41,12 +41,13 @@ standing AS (
   JOIN countersign.entry ON entry.transaction_id = moved.id AND entry.account_id = account.id
   GROUP BY moved.provider, moved.provider_account, moved.livemode, moved.reference, entry.currency
 ),
--- As `audit` judges: nothing that it would object to is left out.
+-- As `audit` judges: nothing that it would object to is left out. What is told of on the first day of an import may have been
+-- settled just before it.
 open AS (
   SELECT standing.*
   FROM standing
   JOIN book USING (provider, provider_account, livemode)
-  WHERE standing.occurred_at >= book.since
+  WHERE standing.occurred_at >= book.since + INTERVAL '1 day'
     AND sign(standing.announced + standing.settled) = sign(standing.announced)
     AND standing.announced <> 0
 )

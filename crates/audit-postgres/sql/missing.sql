@@ -1,5 +1,5 @@
--- Messages that control totals list and no delivery row has, unless their event came again since: of the totals recorded
--- after $1 (NULL: all) that are due ($2 seconds). One index look-up for each; LIMIT keeps it from becoming a join of everything.
+-- Messages that control totals list and no delivery row has, unless their event came again since: of the totals that are due
+-- ($2 seconds). One index look-up for each; LIMIT keeps it from becoming a join of everything.
 SELECT
   total.instance,
   total.window_number,
@@ -9,7 +9,7 @@ SELECT
   listed.source,
   listed.event_id,
   count(*) OVER () AS total
-FROM countersign.control_total AS total
+FROM total
 CROSS JOIN LATERAL unnest(total.sequences, total.sources, total.event_ids) AS listed (sequence, source, event_id)
 LEFT JOIN LATERAL (
   SELECT TRUE AS there
@@ -33,8 +33,7 @@ LEFT JOIN LATERAL (
   WHERE delivery.there IS NULL AND again.received_at > total.closed_at
   LIMIT 1
 ) AS again ON TRUE
-WHERE total.recorded_at > coalesce($1::TIMESTAMPTZ, '-infinity')
-  AND total.recorded_at <= now() - make_interval(secs => $2::BIGINT)
+WHERE total.recorded_at <= now() - make_interval(secs => $2::BIGINT)
   AND delivery.there IS NULL
   AND again.there IS NULL
 ORDER BY total.closed_at, total.instance, listed.sequence

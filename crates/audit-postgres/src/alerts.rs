@@ -241,6 +241,9 @@ ON CONFLICT (finding_key, route) DO UPDATE SET
   claim = CASE alert.action WHEN 'resolve' THEN NULL ELSE alert.claim END,
   next_attempt_at = CASE
     WHEN alert.action = 'resolve' AND alert.claim IS NULL THEN clock_timestamp()
+    -- Something has joined what somebody has taken note of.
+    WHEN alert.claim IS NULL AND (alert.content ->> 'acknowledged')::BOOLEAN
+      AND NOT (EXCLUDED.content ->> 'acknowledged')::BOOLEAN THEN clock_timestamp()
     WHEN alert.action = 'trigger' AND alert.claim IS NULL AND alert.state <> 'pending'
       AND (EXCLUDED.content ->> 'acknowledged')::BOOLEAN THEN NULL
     ELSE alert.next_attempt_at

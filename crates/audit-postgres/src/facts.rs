@@ -6,13 +6,11 @@ use audit::{
     RejectionRows, RoleRow, SettingRow, Slug, SourceName, SourceRow, TraceId, TransactionId, TriggerRow,
     UncoveredEventRow, UncoveredTransactionRow, Waiting, WaitingRow, WindowRow,
 };
-use jiff::Timestamp;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Row, Transaction};
 
-use crate::AuditStoreError;
-use crate::error::of_driver;
 use crate::query::{Columns, Parameters, query, query_one};
+use crate::{AuditStoreError, findings};
 
 /// How many things of a kind are listed; the others are counted.
 const LISTED_MAX: i64 = 200;
@@ -69,21 +67,26 @@ pub(crate) async fn completeness(
     everything: bool,
     limits: &Limits,
 ) -> Result<CompletenessRows, AuditStoreError> {
-    let since = if everything { None } else { completeness_since(transaction).await? };
-    let missing = concat!("-- missing\n", include_str!("../sql/missing.sql"));
-    let windows = concat!("-- windows\n", include_str!("../sql/windows.sql"));
+    const MISSING: &str =
+        concat!("-- missing\n", include_str!("../sql/totals_due.sql"), include_str!("../sql/missing.sql"));
+    const WINDOWS: &str =
+        concat!("-- windows\n", include_str!("../sql/totals_due.sql"), include_str!("../sql/windows.sql"));
+    let since = if everything { None } else { findings::reached(transaction, "completeness").await? };
     let due = limits.delivery_due_s;
     let parameters: Parameters<'_> =
         &[(&since, Type::TIMESTAMPTZ), (&due, Type::INT8), (&LISTED_MAX, Type::INT8)];
-    let missing = query(transaction, "missing", missing, parameters).await?;
-    let windows = query(transaction, "windows", windows, parameters).await?;
+    let missing = query(transaction, "missing", MISSING, parameters).await?;
+    let windows = query(transaction, "windows", WINDOWS, parameters).await?;
     let instances = open_instances(transaction, limits).await?;
 
     let mut rows = CompletenessRows::default();
+    for (statement, listed) in [("missing", &missing), ("windows", &windows)] {
+        let Some(row) = listed.first() else { continue };
+        let listed = u64::try_from(listed.len()).unwrap_or(u64::MAX);
+        rows.left_out += (Columns { statement, row }).count("total")?.saturating_sub(listed);
+    }
     for row in &missing {
         let columns = Columns { statement: "missing", row };
-        let listed = u64::try_from(missing.len()).unwrap_or(u64::MAX);
-        rows.missing_left_out = columns.count("total")?.saturating_sub(listed);
         rows.missing.push(MissingRow {
             instance: columns.text("instance", InstanceName::new)?,
             sequence: columns.read("sequence")?,
@@ -156,12 +159,6 @@ pub(crate) async fn heard(
     let rows = open_instances(transaction, limits).await?;
     let ages = rows.iter().map(|row| Columns { statement: "instances", row }.read("age_s"));
     Ok(ages.collect::<Result<Vec<i64>, _>>()?.into_iter().min())
-}
-
-async fn completeness_since(transaction: &Transaction<'_>) -> Result<Option<Timestamp>, AuditStoreError> {
-    let statement = concat!("-- completeness_since\n", include_str!("../sql/completeness_since.sql"));
-    let row = query_one(transaction, "completeness_since", statement, &[]).await?;
-    row.try_get(0).map_err(of_driver("completeness_since"))
 }
 
 /// What has waited for longer than the limit.

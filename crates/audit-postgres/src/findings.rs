@@ -96,6 +96,15 @@ ON CONFLICT (key) WHERE resolved_at IS NULL DO UPDATE SET
   detail = EXCLUDED.detail,
   last_seen_at = clock_timestamp(),
   runs = finding.runs + 1";
+    // What somebody has taken note of is another finding once it is another difference.
+    const OUTGROWN: &str = "-- outgrown
+UPDATE countersign.finding
+SET resolved_at = clock_timestamp()
+FROM unnest($1::TEXT[], $2::TEXT[]) AS seen (key, detail)
+WHERE finding.key = seen.key
+  AND resolved_at IS NULL
+  AND acknowledged_at IS NOT NULL
+  AND finding.detail -> 'difference_minor' IS DISTINCT FROM seen.detail::JSONB -> 'difference_minor'";
     const HEALED: &str = "-- healed
 UPDATE countersign.finding
 SET resolved_at = clock_timestamp()
@@ -118,6 +127,7 @@ WHERE resolved_at IS NULL
         .map(serde_json::to_string)
         .collect::<Result<_, _>>()
         .map_err(|_| unreadable("seen"))?;
+    query(client, "outgrown", OUTGROWN, &[(&keys, Type::TEXT_ARRAY), (&details, Type::TEXT_ARRAY)]).await?;
     let parameters: Parameters<'_> = &[
         (&keys, Type::TEXT_ARRAY),
         (&checks, Type::TEXT_ARRAY),
@@ -127,7 +137,7 @@ WHERE resolved_at IS NULL
     ];
     query(client, "seen", SEEN, parameters).await?;
     let sought: Vec<&str> = sought(report, everything).map(Check::as_str).collect();
-    let complete = report.checks.iter().any(|c| c.check == Check::Completeness && c.left_out == 0);
+    let complete = in_full(report).any(|check| check == Check::Completeness);
     let always: &[&str] = &ALWAYS_SOUGHT;
     let parameters: Parameters<'_> = &[
         (&frame.started_at, Type::TIMESTAMPTZ),
@@ -143,19 +153,22 @@ WHERE resolved_at IS NULL
 /// anything of history is open that nobody has acknowledged; so what it leaves open is what somebody has.
 fn sought(report: &Report, everything: bool) -> impl Iterator<Item = Check> + '_ {
     let full = report.run.kind == audit::Kind::Full;
-    report.checks.iter().filter(|check| check.left_out == 0).map(|check| check.check).filter(move |check| {
-        match check {
-            Check::Balance | Check::Transactions | Check::Continuity | Check::Coverage => everything,
-            Check::Completeness => full,
-            // Of clearing and provider balance: at what has come due, and at all that stands open.
-            Check::Backlog
-            | Check::Clearing
-            | Check::ProviderBalance
-            | Check::Rejections
-            | Check::Guards
-            | Check::Silence => true,
-        }
+    in_full(report).filter(move |check| match check {
+        Check::Balance | Check::Transactions | Check::Continuity | Check::Coverage => everything,
+        Check::Completeness => full,
+        // Of clearing and provider balance: at what has come due, and at all that stands open.
+        Check::Backlog
+        | Check::Clearing
+        | Check::ProviderBalance
+        | Check::Rejections
+        | Check::Guards
+        | Check::Silence => true,
     })
+}
+
+/// The checks that listed all that they found.
+fn in_full(report: &Report) -> impl Iterator<Item = Check> + '_ {
+    report.checks.iter().filter(|check| check.left_out == 0).map(|check| check.check)
 }
 
 impl AuditStore {
@@ -190,21 +203,36 @@ WHERE id = $1 AND resolved_at IS NULL AND acknowledged_at IS NULL";
     }
 }
 
-/// Notes down what the next incremental run need not look for again.
+/// Up to where earlier runs have looked for what comes due, by the name of a mark.
+pub(crate) async fn reached(
+    client: &impl GenericClient,
+    name: &'static str,
+) -> Result<Option<Timestamp>, AuditStoreError> {
+    let statement = "-- reached\nSELECT reached_at FROM countersign.audit_mark WHERE name = $1";
+    let rows = query(client, "reached", statement, &[(&name, Type::TEXT)]).await?;
+    rows.first().map(|row| Columns { statement: "reached", row }.read("reached_at")).transpose()
+}
+
+/// Notes down what the next incremental run need not look for again: nothing of a check that found more than it could list.
 pub(crate) async fn mark(
     client: &impl GenericClient,
     frame: &Frame,
+    report: &Report,
     limits: &Limits,
     lo: i64,
     prune: bool,
 ) -> Result<(), AuditStoreError> {
     const MARK: &str = "-- mark
 INSERT INTO countersign.audit_mark (name, reached_at)
-VALUES
-  ('completeness', $1::TIMESTAMPTZ - make_interval(secs => $2::BIGINT)),
-  ('clearing', $1::TIMESTAMPTZ - make_interval(secs => $3::BIGINT)),
-  -- What is being stated just now is seen by the next run.
-  ('provider-balance', $1::TIMESTAMPTZ - INTERVAL '1 minute')
+SELECT *
+FROM (
+  VALUES
+    ('completeness', $1::TIMESTAMPTZ - make_interval(secs => $2::BIGINT)),
+    ('clearing', $1::TIMESTAMPTZ - make_interval(secs => $3::BIGINT)),
+    -- What is being stated just now is seen by the next run.
+    ('provider-balance', $1::TIMESTAMPTZ - INTERVAL '1 minute')
+) AS mark (name, reached_at)
+WHERE name = ANY ($4::TEXT[])
 ON CONFLICT (name) DO UPDATE SET reached_at = greatest(audit_mark.reached_at, EXCLUDED.reached_at)";
     const HOURS: &str = "-- hours
 INSERT INTO countersign.source_hour (source, hour)
@@ -214,10 +242,12 @@ WHERE xid >= $1::BIGINT AND source IS NOT NULL AND received_at > now() - INTERVA
 ON CONFLICT DO NOTHING";
     const PRUNE: &str = "-- prune
 DELETE FROM countersign.source_hour WHERE hour < now() - INTERVAL '60 days'";
+    let listed: Vec<&str> = in_full(report).map(Check::as_str).collect();
     let parameters: Parameters<'_> = &[
         (&frame.started_at, Type::TIMESTAMPTZ),
         (&limits.delivery_due_s, Type::INT8),
         (&limits.clearing_due_s, Type::INT8),
+        (&listed, Type::TEXT_ARRAY),
     ];
     query(client, "mark", MARK, parameters).await?;
     query(client, "hours", HOURS, &[(&lo, Type::INT8)]).await?;

@@ -4,19 +4,14 @@ use audit::{
     AccountName, CurrencyCode, EventId, Limits, Livemode, MoneyRef, ReferenceRow, SourceName, StatedRow,
     TraceId,
 };
-use jiff::Timestamp;
 use tokio_postgres::Transaction;
 use tokio_postgres::types::Type;
 
-use crate::AuditStoreError;
 use crate::query::{Columns, Parameters, query};
+use crate::{AuditStoreError, findings};
 
 /// How many references are listed; the others are counted.
 const LISTED_MAX: i64 = 200;
-
-/// Up to where the last run looked at references that came due, and at figures of providers.
-const CLEARING: &str = "clearing";
-const PROVIDER_BALANCE: &str = "provider-balance";
 
 /// What is due and still stands in clearing: of all references, or of those that came due since the last run or stand open.
 /// With it, how many more there are.
@@ -35,7 +30,7 @@ pub(crate) async fn clearing(
         include_str!("../sql/clearing_due.sql"),
         include_str!("../sql/clearing.sql")
     );
-    let reached = if everything { None } else { reached(transaction, CLEARING).await? };
+    let reached = if everything { None } else { findings::reached(transaction, "clearing").await? };
     let statement = if reached.is_some() { DUE } else { ALL };
     let parameters: Parameters<'_> =
         &[(&limits.clearing_due_s, Type::INT8), (&reached, Type::TIMESTAMPTZ), (&LISTED_MAX, Type::INT8)];
@@ -78,7 +73,7 @@ pub(crate) async fn provider_balances(
     everything: bool,
 ) -> Result<Vec<StatedRow>, AuditStoreError> {
     let statement = concat!("-- provider_balances\n", include_str!("../sql/provider_balance.sql"));
-    let reached = if everything { None } else { reached(transaction, PROVIDER_BALANCE).await? };
+    let reached = if everything { None } else { findings::reached(transaction, "provider-balance").await? };
     let rows = query(transaction, "provider_balances", statement, &[(&reached, Type::TIMESTAMPTZ)]).await?;
     let stated = |columns: &Columns<'_>| {
         Ok(StatedRow {
@@ -96,13 +91,4 @@ pub(crate) async fn provider_balances(
         })
     };
     rows.iter().map(|row| stated(&Columns { statement: "provider_balances", row })).collect()
-}
-
-async fn reached(
-    transaction: &Transaction<'_>,
-    name: &'static str,
-) -> Result<Option<Timestamp>, AuditStoreError> {
-    let statement = "-- reached\nSELECT reached_at FROM countersign.audit_mark WHERE name = $1";
-    let rows = query(transaction, "reached", statement, &[(&name, Type::TEXT)]).await?;
-    rows.first().map(|row| Columns { statement: "reached", row }.read("reached_at")).transpose()
 }

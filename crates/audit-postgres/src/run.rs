@@ -245,7 +245,7 @@ impl AuditStore {
         query(&transaction, "one_by_one", one_by_one, &[(&SETTLING_LOCK, Type::INT8)]).await?;
         findings::settle(&transaction, frame, report, scope.floor.is_none()).await?;
         let full = frame.kind == Kind::Full;
-        findings::mark(&transaction, frame, &self.limits, scope.lo(), full).await?;
+        findings::mark(&transaction, frame, report, &self.limits, scope.lo(), full).await?;
         let as_of = findings::now(&transaction).await?;
         let open = findings::open(&transaction).await?;
         transaction.commit().await.map_err(of_driver("commit"))?;

@@ -10,10 +10,10 @@ use crate::{
 pub struct CompletenessRows {
     /// Listed messages without a delivery row, whose event did not come another way either.
     pub missing: Vec<MissingRow>,
-    /// How many more.
-    pub missing_left_out: u64,
     /// Windows that no total tells of.
     pub windows: Vec<WindowRow>,
+    /// How many more messages and windows are missing.
+    pub left_out: u64,
     /// The last total of each ingress that has not ended.
     pub open_instances: Vec<InstanceRow>,
 }
@@ -71,7 +71,7 @@ pub fn check_completeness(rows: &CompletenessRows, limits: &Limits) -> CheckResu
     let missing = rows.missing.iter().filter(|row| due(row.recorded_age_s)).map(missing);
     let windows = rows.windows.iter().filter(|row| due(row.recorded_age_s)).map(window);
     let instances = rows.open_instances.iter().filter(|row| silent(row.recorded_age_s)).map(instance);
-    CheckResult::of(missing.chain(windows).chain(instances).collect(), rows.missing_left_out)
+    CheckResult::of(missing.chain(windows).chain(instances).collect(), rows.left_out)
 }
 
 fn missing(row: &MissingRow) -> Finding {
@@ -132,13 +132,13 @@ mod tests {
                 closed_at: at.clone(),
                 recorded_age_s,
             }],
-            missing_left_out: 0,
             windows: vec![WindowRow {
                 instance: instance.clone(),
                 window: 4,
                 next_closed_at: at.clone(),
                 recorded_age_s,
             }],
+            left_out: 0,
             open_instances: vec![InstanceRow { instance, window: 5, closed_at: at, recorded_age_s }],
         }
     }

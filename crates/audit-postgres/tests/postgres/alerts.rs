@@ -203,6 +203,23 @@ async fn what_is_said_is_up_to_date_and_whoever_knows_is_not_reminded() {
 }
 
 #[tokio::test]
+async fn what_joins_an_alert_that_somebody_has_taken_note_of_is_told_at_once() {
+    let database = Database::create().await;
+    let outbox = Outbox::of(&database).await;
+    outbox.stand(&["a"]).await;
+    assert_eq!(outbox.send().await, Some(trigger("a")));
+    let known = wanted("a", json!({ "finding": "a", "acknowledged": true, "head": null }));
+    outbox.stand_as(&[known], &[]).await;
+    assert_eq!(outbox.send().await, None);
+    let joined = wanted("a", json!({ "finding": "a and b", "acknowledged": false, "head": null }));
+    outbox.stand_as(core::slice::from_ref(&joined), &[]).await;
+    assert_eq!(outbox.send().await, Some(trigger("a")));
+    outbox.stand_as(&[joined], &[]).await;
+    assert_eq!(outbox.send().await, None, "once");
+    database.close().await;
+}
+
+#[tokio::test]
 async fn what_was_sent_without_the_outbox_is_taken_over_and_resolved_when_it_has_healed() {
     let database = Database::create().await;
     let outbox = Outbox::of(&database).await;

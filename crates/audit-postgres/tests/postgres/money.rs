@@ -7,26 +7,26 @@ use tokio_postgres::Client;
 use crate::books::store;
 
 /// A movement of money: the object, its kind, what it settles, its first leg, and how many days ago it was booked.
-struct Moved {
-    object: &'static str,
+struct Moved<'o> {
+    object: &'o str,
     kind: &'static str,
-    settles: Option<&'static str>,
+    settles: Option<&'o str>,
     leg: (&'static str, i64, &'static str),
     days: i32,
 }
 
 const CLEARING: &str = "assets:stripe:clearing";
 
-const fn announced(object: &'static str, kind: &'static str, minor: i64, days: i32) -> Moved {
+const fn announced<'o>(object: &'o str, kind: &'static str, minor: i64, days: i32) -> Moved<'o> {
     Moved { object, kind, settles: None, leg: (CLEARING, minor, "USD"), days }
 }
 
-const fn settled(object: &'static str, of: &'static str, minor: i64, days: i32) -> Moved {
+const fn settled<'o>(object: &'o str, of: &'o str, minor: i64, days: i32) -> Moved<'o> {
     Moved { object, kind: "settlement", settles: Some(of), leg: (CLEARING, -minor, "USD"), days }
 }
 
 /// Books it, past no guard, in live money of `acct_dev`; what it takes from clearing goes to the balance.
-async fn book(client: &mut Client, moved: &Moved) {
+async fn book(client: &mut Client, moved: &Moved<'_>) {
     let Moved { object, kind, settles, leg: (account, minor, currency), days } = moved;
     let other = if settles.is_some() { "assets:stripe:balance" } else { "income:sales" };
     let work = client.transaction().await.unwrap();
@@ -63,7 +63,7 @@ async fn book(client: &mut Client, moved: &Moved) {
     work.commit().await.unwrap();
 }
 
-async fn booked(moved: &[Moved]) -> (Database, Client) {
+async fn booked(moved: &[Moved<'_>]) -> (Database, Client) {
     let database = Database::create().await;
     let mut client = database.connect(Role::Superuser).await;
     for moved in moved {
@@ -107,6 +107,8 @@ async fn what_is_not_settled_in_a_fortnight_is_found_once_settlements_are_import
     // The import begins twenty days ago: what came before was never to be settled here.
     book(&mut client, &announced("ch_0", "capture", 100, 20)).await;
     book(&mut client, &settled("txn_0", "ch_0", 100, 20)).await;
+    // Told of a moment after that, but maybe settled a moment before.
+    book(&mut client, &announced("ch_first", "capture", 200, 20)).await;
     let open = vec![("ch_1".to_owned(), 1000), ("re_1".to_owned(), -300)];
     assert_eq!(unsettled(&database, Kind::Full).await, open);
     let findings = found(&database, Kind::Incremental, Check::Clearing).await;
@@ -142,8 +144,24 @@ async fn an_incremental_run_looks_at_what_has_come_due_since_the_last_one() {
 }
 
 #[tokio::test]
+async fn more_overdue_than_can_be_listed_is_counted_and_none_of_it_is_passed_over() {
+    let (database, mut client) =
+        booked(&[announced("ch_0", "capture", 100, 30), settled("txn_0", "ch_0", 100, 30)]).await;
+    let objects: Vec<String> = (1..=210).map(|number| format!("ch_{number}")).collect();
+    for object in &objects {
+        book(&mut client, &announced(object, "capture", 100, 15)).await;
+    }
+    assert_eq!(unsettled(&database, Kind::Incremental).await.len(), 200);
+    for object in objects.get(..205).unwrap() {
+        book(&mut client, &settled(&format!("txn_{object}"), object, 100, 1)).await;
+    }
+    assert_eq!(unsettled(&database, Kind::Incremental).await.len(), 5);
+    database.close().await;
+}
+
+#[tokio::test]
 async fn what_is_settled_otherwise_than_announced_does_not_stay_red() {
-    let euros = |moved: Moved| {
+    let euros = |moved: Moved<'static>| {
         let (account, minor, _) = moved.leg;
         Moved { leg: (account, minor, "EUR"), ..moved }
     };
@@ -198,6 +216,22 @@ async fn a_balance_that_is_not_the_providers_own_figure_is_found_until_they_agre
     // The line that was missing is imported.
     book(&mut client, &settled("txn_3", "ch_3", 200, 2)).await;
     assert_eq!(open_now(&database, check).await, [""; 0]);
+
+    // Somebody takes note of a difference: of that one, not of the next.
+    state(&operator, 1600, 0).await;
+    let acknowledged = "UPDATE countersign.finding SET acknowledged_at = now(), acknowledged_by = 'x', acknowledge_reason = 'known'
+        WHERE check_name = 'provider-balance' AND resolved_at IS NULL";
+    let run = async || {
+        let open = store(&database).run(Kind::Incremental).await.unwrap().standing.unwrap().open.into_iter();
+        open.filter(|finding| finding.check == check.as_str()).collect::<Vec<_>>()
+    };
+    let first = run().await[0].id;
+    client.batch_execute(acknowledged).await.unwrap();
+    assert!(run().await[0].acknowledged.is_some());
+    state(&operator, 1650, 0).await;
+    let open = run().await;
+    assert_eq!((open.len(), open[0].acknowledged.is_none(), open[0].id > first), (1, true, true), "{open:?}");
+    assert_eq!(run().await[0].id, open[0].id);
 
     // A figure that was wrong is corrected by another for a later instant.
     state(&operator, 1, 0).await;

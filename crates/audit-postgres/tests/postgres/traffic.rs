@@ -116,6 +116,39 @@ async fn what_is_missing_and_acknowledged_is_no_news_and_a_full_run_resolves_it(
 }
 
 #[tokio::test]
+async fn what_stays_missing_does_not_make_every_run_read_all_that_came_since() {
+    let windows = window(1, "1", false, "50 minutes") + &window(2, "2", true, "40 minutes");
+    let (database, client) = with(&(windows + &delivered("2"))).await;
+    let missing = vec![(Fault::DeliveryMissing, "completeness/ab12:1".to_owned())];
+    assert_eq!(found(&run(&database).await, Check::Completeness), missing);
+    // What was there when it was due is looked at again by a full run only.
+    let lost = "ALTER TABLE countersign.delivery DISABLE TRIGGER USER;
+        DELETE FROM countersign.delivery;
+        ALTER TABLE countersign.delivery ENABLE ALWAYS TRIGGER append_only";
+    client.batch_execute(lost).await.unwrap();
+    assert_eq!(found(&run(&database).await, Check::Completeness), missing);
+    let full = store(&database).run(Kind::Full).await.unwrap().report;
+    assert_eq!(found(&full, Check::Completeness).len(), 2);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn more_missing_than_can_be_listed_is_counted_and_none_of_it_is_passed_over() {
+    let listed = (1..=250).map(|sequence| sequence.to_string()).collect::<Vec<_>>();
+    let first = |count: usize| listed.get(..count).unwrap().join(", ");
+    let (database, client) = with(&window(1, &first(250), true, "40 minutes")).await;
+    let audited = run(&database).await;
+    let completeness = audited.checks.iter().find(|check| check.check == Check::Completeness).unwrap();
+    assert_eq!((found(&audited, Check::Completeness).len(), completeness.left_out), (200, 50));
+    client.batch_execute(&delivered(&first(200))).await.unwrap();
+    assert_eq!(found(&run(&database).await, Check::Completeness).len(), 50);
+    client.batch_execute(&delivered(&listed.get(200..).unwrap().join(", "))).await.unwrap();
+    let audited = store(&database).run(Kind::Incremental).await.unwrap();
+    assert_eq!(audited.standing.unwrap().open, [], "{}", audited.report);
+    database.close().await;
+}
+
+#[tokio::test]
 async fn a_window_that_nobody_tells_of_is_missing() {
     let windows = window(1, "", false, "50 minutes") + &window(3, "", true, "40 minutes");
     let (database, client) = with(&windows).await;
