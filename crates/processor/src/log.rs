@@ -19,37 +19,18 @@ pub(crate) fn recorded(record: &Record, recorded: &Recorded) {
     let (outcome, settlement) = (recorded.outcome.as_str(), recorded.settlement);
     let reason = recorded.reason.map(Reason::as_str);
     let parked = recorded.reason.map(Reason::outcome) == Some(Outcome::Parked);
+    macro_rules! say {
+        ($level:ident, $message:literal) => {
+            tracing::$level!(event_id, event_type, original_trace_id, outcome, ?settlement, reason, $message)
+        };
+    }
     if record.delivery.gate == Gate::Refused {
         // The ingress has warned of it.
-        tracing::info!(
-            event_id,
-            event_type,
-            original_trace_id,
-            outcome,
-            ?settlement,
-            reason,
-            "Kept a refused delivery"
-        );
+        say!(info, "Kept a refused delivery");
     } else if parked {
-        tracing::warn!(
-            event_id,
-            event_type,
-            original_trace_id,
-            outcome,
-            ?settlement,
-            reason,
-            "Parked an event"
-        );
+        say!(warn, "Parked an event");
     } else {
-        tracing::info!(
-            event_id,
-            event_type,
-            original_trace_id,
-            outcome,
-            ?settlement,
-            reason,
-            "Recorded an event"
-        );
+        say!(info, "Recorded an event");
     }
 }
 
