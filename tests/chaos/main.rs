@@ -17,9 +17,11 @@ mod report;
 mod told;
 mod world;
 
+use core::time::Duration;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser;
 
 /// Breaks everything on purpose and proves that nothing was lost and nothing doubled.
@@ -55,7 +57,12 @@ pub(crate) struct Args {
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(world::run(&args))?;
+    let report = runtime.block_on(async {
+        let stop = runtime::Stop::on_signals(Duration::ZERO)?;
+        // What is left behind half-way ends its processes.
+        let run = stop.soft.run_until_cancelled(world::run(&args));
+        run.await.context("told to end")?
+    })?;
     let path = report.write(&args.folder)?;
     println!("{report}");
     println!("written to {}", path.display());
