@@ -411,6 +411,32 @@ async fn below_a_ratio_of_one_what_is_parked_is_recorded_all_the_same_and_links_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn below_a_ratio_of_one_what_failed_is_recorded_once_however_often_it_is_tried() {
+    let never = [("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.0")];
+    let traced = Traced::with(&never).await;
+    let processor = traced.processor(&never).await;
+    let client = traced.system.database.connect(Role::Superuser).await;
+    let withhold = "REVOKE INSERT ON countersign.delivery FROM countersign_processor";
+    client.batch_execute(withhold).await.unwrap();
+    assert_eq!(traced.system.post(traced.ingress, &charge(1, now_s())).await.word(), "accepted");
+    eventually("the books are tried again and again", async || {
+        let tried = processor.log().lines().filter(|line| line.contains("another version: waiting")).count();
+        (tried >= 3).then_some(())
+    })
+    .await;
+    client.batch_execute("GRANT INSERT ON countersign.delivery TO countersign_processor").await.unwrap();
+    traced.system.recorded(1).await;
+    let failed = traced.collector.span("the failure", |span| span.name == "failed event").await;
+    let original = traced.trace_in_the_books("evt_1").await;
+    assert_eq!((failed.parent.as_str(), failed.links.len()), ("", 1), "{failed:#?}");
+    assert_eq!(failed.links[0].0, original, "{failed:#?}");
+    assert_attributes(&failed, &[("event.id", "evt_1"), ("outcome", "failed")]);
+    drop(processor);
+    assert_eq!(traced.collector.spans().len(), 1, "{:#?}", traced.collector.spans());
+    traced.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_hangs_costs_no_request_no_memory_and_no_time_at_the_end() {
     const REQUESTS: i64 = 600;
     const GROWTH_MAX_KIB: u64 = 48 << 10;

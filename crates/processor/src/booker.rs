@@ -40,6 +40,9 @@ impl Default for Patience {
     }
 }
 
+/// Told of every attempt that fails.
+pub type Failing<'a> = &'a (dyn Fn() + Send + Sync);
+
 /// Why a batch stays unrecorded; its messages are to be given back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Outage {
@@ -99,16 +102,17 @@ impl Booker {
     pub async fn record(
         &self,
         records: Vec<Record>,
+        failing: Failing<'_>,
         stop: &CancellationToken,
     ) -> Result<Vec<Recorded>, Outage> {
         let mut recorded = Vec::with_capacity(records.len());
         let mut parts = VecDeque::from([records]);
         while let Some(mut part) = parts.pop_front() {
-            match self.in_place("deliveries", || self.books.record(&part), stop).await? {
+            match self.in_place("deliveries", || self.books.record(&part), failing, stop).await? {
                 Ok(mut results) => {
                     for (record, result) in part.into_iter().zip(&mut results) {
                         if result.settlement == Settlement::NameTaken {
-                            *result = self.renamed(record, stop).await?;
+                            *result = self.renamed(record, failing, stop).await?;
                         }
                     }
                     recorded.extend(results);
@@ -134,14 +138,19 @@ impl Booker {
 
     /// Records a message whose name another one has, under one made of its content: whoever took the name, and with
     /// whatever, must not keep a message that was answered 2xx from being booked.
-    async fn renamed(&self, mut record: Record, stop: &CancellationToken) -> Result<Recorded, Outage> {
+    async fn renamed(
+        &self,
+        mut record: Record,
+        failing: Failing<'_>,
+        stop: &CancellationToken,
+    ) -> Result<Recorded, Outage> {
         let Origin { instance, sequence, .. } = record.delivery.origin;
         tracing::error!(%instance, %sequence, "Another message has this one's name: recording it under its content's");
         // Of the taken name too, so that a taken one of these leads on to the next, and a redelivery the same way.
         let named = [record.delivery.message.as_ref(), format!("{instance}:{sequence}").as_bytes()].concat();
         let (instance, sequence) = name_of(&named);
         record.delivery.origin = Origin { instance, sequence, ..record.delivery.origin };
-        let mut recorded = Box::pin(self.record(vec![record], stop)).await?;
+        let mut recorded = Box::pin(self.record(vec![record], failing, stop)).await?;
         recorded.pop().ok_or_else(|| Outage::Unusable("a record was not answered".to_owned()))
     }
 
@@ -151,7 +160,7 @@ impl Booker {
         total: &ControlTotal,
         stop: &CancellationToken,
     ) -> Result<Result<(), Refusal>, Outage> {
-        self.in_place("a control total", || self.books.count(total), stop).await
+        self.in_place("a control total", || self.books.count(total), &|| {}, stop).await
     }
 
     /// Carries out an operator's action, if there is such a one.
@@ -159,9 +168,10 @@ impl Booker {
         &self,
         request: Request,
         assess: &Assess,
+        failing: Failing<'_>,
         stop: &CancellationToken,
     ) -> Result<Result<Option<Acted>, Refusal>, Outage> {
-        self.in_place("an action", || self.books.act(request, assess), stop).await
+        self.in_place("an action", || self.books.act(request, assess), failing, stop).await
     }
 
     /// Tries the same again until the books answer: `Ok(Err(_))` is a refusal.
@@ -169,6 +179,7 @@ impl Booker {
         &self,
         what: &'static str,
         attempt: impl Fn() -> BoxFuture<'a, Result<T, BooksError>>,
+        failing: Failing<'_>,
         stop: &CancellationToken,
     ) -> Result<Result<T, Refusal>, Outage> {
         let since = self.handle.monotonic();
@@ -189,6 +200,7 @@ impl Booker {
                     why
                 }
             };
+            failing();
             if self.handle.monotonic().saturating_sub(since) >= self.patience.outage_max {
                 return Err(Outage::Away(unavailable));
             }

@@ -50,7 +50,7 @@ impl Consumption {
         for (taken, work) in rest {
             let refused = match work {
                 Rest::Count(total) => self.count(&total, stop).await?.err(),
-                Rest::Act(request) => match self.act(&taken.span, request, stop).await? {
+                Rest::Act(request) => match self.act(&taken, request, stop).await? {
                     Ok(acted) => {
                         let span = taken.span.clone();
                         news.extend(acted.and_then(|acted| News::of_action(taken.delivery, acted, span)));
@@ -80,7 +80,8 @@ impl Consumption {
     ) -> Result<Vec<News>, Outage> {
         let spans: Vec<&Span> = taken.iter().map(|taken| &taken.span).collect();
         let database = span::record(&spans);
-        let all_recorded = self.booker.record(records.clone(), stop).instrument(database).await;
+        let failing = span::failing(taken.iter().map(|taken| (&taken.span, taken.delivery)));
+        let all_recorded = self.booker.record(records.clone(), &failing, stop).instrument(database).await;
         let all_recorded =
             all_recorded.inspect_err(|outage| spans.iter().for_each(|span| span::failed(span, outage)))?;
         let now = self.handle.now();
@@ -109,14 +110,15 @@ impl Consumption {
 
     async fn act(
         &self,
-        span: &Span,
+        Taken { delivery, span }: &Taken<'_>,
         request: Request,
         stop: &CancellationToken,
     ) -> Result<Result<Option<Acted>, Refusal>, Outage> {
         // What is released was at the gate before: it is decided as a fresh event is, and by the policy of today.
         let policy = Arc::clone(&self.policy);
         let assess = move |event| policy.assess(event);
-        let acted = self.booker.act(request, &assess, stop).instrument(span::act(span)).await;
+        let failing = span::failing(core::iter::once((span, *delivery)));
+        let acted = self.booker.act(request, &assess, &failing, stop).instrument(span::act(span)).await;
         let acted = acted.inspect_err(|outage| span::failed(span, outage))?;
         if let Ok(acted) = &acted {
             self.metrics.acted(acted.as_ref().map(|acted| acted.status));

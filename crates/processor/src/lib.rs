@@ -17,7 +17,7 @@ mod span;
 mod teller;
 
 pub use app::App;
-pub use booker::{Booker, Outage, Patience, Refusal};
+pub use booker::{Booker, Failing, Outage, Patience, Refusal};
 pub use config::Config;
 pub use consume::{Consumption, Pace, consume};
 pub use decide::{Work, decide};

@@ -1,6 +1,8 @@
 //! The spans of the processor, by OpenTelemetry's conventions for messaging and databases.
 
-use ledger::{EventId, EventKey, MovementKey, Outcome, Reason};
+use std::sync::Once;
+
+use ledger::{EventKey, MovementKey, Outcome, Reason};
 use ports::{
     Acted, Delivery, Exchange, Filing, NotConfirmed, Outgoing, Queue, Record, Recorded, Subject, header,
 };
@@ -98,7 +100,8 @@ pub(crate) fn recorded(span: &Span, record: &Record, recorded: &Recorded) {
     became(span, recorded.outcome.as_str(), recorded.reason, &recorded.movements);
     span.record("settlement", format!("{:?}", recorded.settlement));
     if recorded.outcome == Outcome::Parked {
-        keep(span, key(record).map(|key| &key.event_id), recorded.reason);
+        let event_id = key(record).map(|key| key.event_id.as_str());
+        keep(span, recorded.outcome.as_str(), event_id, recorded.reason);
     }
 }
 
@@ -137,16 +140,31 @@ fn became(span: &Span, outcome: &str, reason: Option<Reason>, movements: &[Movem
     }
 }
 
-/// Starts another root, which is recorded whatever the ratio, for what was parked and whose own trace was not chosen.
-fn keep(span: &Span, event_id: Option<&EventId>, reason: Option<Reason>) {
+/// Bringing messages into the books has failed: their traces are kept, once for however many attempts.
+pub(crate) fn failing<'a>(
+    messages: impl Iterator<Item = (&'a Span, &'a Delivery)> + Clone + Send + Sync,
+) -> impl Fn() + Send + Sync {
+    let once = Once::new();
+    move || {
+        once.call_once(|| {
+            for (span, delivery) in messages.clone() {
+                keep(span, "failed", delivery.headers.value(header::EVENT_ID), None);
+            }
+        });
+    }
+}
+
+/// Starts another root, which is recorded whatever the ratio, for what somebody will look for and whose own trace was not
+/// chosen.
+fn keep(span: &Span, outcome: &str, event_id: Option<&str>, reason: Option<Reason>) {
     if !telemetry::is_sampled(span) {
         let kept = tracing::info_span!(
             parent: None,
             "kept",
-            otel.name = "parked event",
+            otel.name = format!("{outcome} event"),
             sampling.forced = true,
-            event.id = event_id.map(EventId::as_str),
-            outcome = "parked",
+            event.id = event_id,
+            outcome,
             reason = reason.map(Reason::as_str),
         );
         telemetry::follow_span(&kept, span);
