@@ -11,6 +11,7 @@ const REQUEST: &str = "POST /api/v1/billing/{source}/webhook";
 const PUBLISH: &str = "publish countersign.events";
 const PROCESS: &str = "process countersign.ledger";
 const RECORD: &str = "INSERT event transaction delivery entry";
+const SETTLE: &str = "ack countersign.ledger";
 
 /// A system whose services export their spans.
 struct Traced {
@@ -114,7 +115,7 @@ async fn one_webhook_is_one_trace_from_the_request_to_the_cached_result() {
     let signature = stripe::signature(stripe::SECRET, now_s(), body.as_bytes());
     let headers = [("Stripe-Signature", signature.as_str()), ("traceparent", stranger)];
     assert_eq!(traced.system.post_raw(traced.ingress, &headers, body).await.word(), "accepted");
-    let spans = traced.trace_of("evt_1", "accepted", 8).await;
+    let spans = traced.trace_of("evt_1", "accepted", 9).await;
     assert_eq!(
         tree(&spans),
         "ingress server POST /api/v1/billing/{source}/webhook
@@ -124,6 +125,7 @@ async fn one_webhook_is_one_trace_from_the_request_to_the_cached_result() {
     processor consumer process countersign.ledger
       processor client INSERT event transaction delivery entry
       processor client SET settle
+      processor client ack countersign.ledger
       processor producer publish countersign.booked\n",
         "{spans:#?}"
     );
@@ -139,6 +141,8 @@ async fn one_webhook_is_one_trace_from_the_request_to_the_cached_result() {
     assert_eq!(request.trace_id[16..], request.span_id);
     assert_eq!(process.links, [publish.named()]);
     assert_eq!(record.links, [process.named()]);
+    let settle = named(&spans, SETTLE);
+    assert_eq!(settle.links, [process.named()]);
     for (service, said, span) in [
         (&traced.ingress_process, "Processing Stripe webhook event", request),
         (&processor, "Recorded an event", process),
@@ -167,6 +171,28 @@ async fn one_webhook_is_one_trace_from_the_request_to_the_cached_result() {
             ("outcome", "accepted"),
         ],
     );
+    assert_conventions_of_messaging([publish, process, settle]);
+    assert_attributes(process, &[("outcome", "booked"), ("settlement", "New")]);
+    assert!(process.attribute("movement_key").contains("ch_1"), "{process:#?}");
+    let namespace = format!("{}|countersign", traced.system.database.name());
+    assert_attributes(
+        record,
+        &[
+            ("db.system.name", "postgresql"),
+            ("db.namespace", &namespace),
+            ("db.query.summary", RECORD),
+            ("server.address", "127.0.0.1"),
+        ],
+    );
+    let claim = spans.iter().find(|span| span.attribute("purpose") == "claim").unwrap();
+    assert_attributes(
+        claim,
+        &[("db.system.name", "redis"), ("db.operation.name", "SET"), ("outcome", "taken")],
+    );
+    traced.close().await;
+}
+
+fn assert_conventions_of_messaging([publish, process, settle]: [&Seen; 3]) {
     let key = "accepted.stripe.charge.succeeded";
     assert_attributes(
         publish,
@@ -186,27 +212,17 @@ async fn one_webhook_is_one_trace_from_the_request_to_the_cached_result() {
             ("messaging.destination.name", &format!("countersign.events:{key}:countersign.ledger")),
             ("messaging.rabbitmq.redelivered", "false"),
             ("messaging.message.id", publish.attribute("messaging.message.id")),
-            ("outcome", "booked"),
-            ("settlement", "New"),
         ],
     );
-    assert!(process.attribute("movement_key").contains("ch_1"), "{process:#?}");
-    let namespace = format!("{}|countersign", traced.system.database.name());
     assert_attributes(
-        record,
+        settle,
         &[
-            ("db.system.name", "postgresql"),
-            ("db.namespace", &namespace),
-            ("db.query.summary", RECORD),
-            ("server.address", "127.0.0.1"),
+            ("messaging.system", "rabbitmq"),
+            ("messaging.operation.type", "settle"),
+            ("messaging.operation.name", "ack"),
+            ("messaging.destination.name", "countersign.ledger"),
         ],
     );
-    let claim = spans.iter().find(|span| span.attribute("purpose") == "claim").unwrap();
-    assert_attributes(
-        claim,
-        &[("db.system.name", "redis"), ("db.operation.name", "SET"), ("outcome", "taken")],
-    );
-    traced.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,7 +288,7 @@ async fn what_is_refused_with_evidence_is_one_trace_to_the_books_and_its_release
     let _processor = traced.processor(&[]).await;
     let stale = charge(1, now_s() - 600);
     assert_eq!(traced.system.post(traced.ingress, &stale).await.word(), "event-too-old");
-    let spans = traced.trace_of("evt_1", "refused", 7).await;
+    let spans = traced.trace_of("evt_1", "refused", 8).await;
     assert_eq!(
         tree(&spans),
         "ingress server POST /api/v1/billing/{source}/webhook
@@ -281,7 +297,8 @@ async fn what_is_refused_with_evidence_is_one_trace_to_the_books_and_its_release
   ingress producer publish countersign.events
     processor consumer process countersign.ledger
       processor client INSERT event transaction delivery entry
-      processor client SET settle\n",
+      processor client SET settle
+      processor client ack countersign.ledger\n",
         "{spans:#?}"
     );
     let (request, process) = (named(&spans, REQUEST), named(&spans, PROCESS));
@@ -302,12 +319,13 @@ async fn what_is_refused_with_evidence_is_one_trace_to_the_books_and_its_release
         &released,
         &[("event.id", "evt_1"), ("source", "stripe"), ("outcome", "booked"), ("action_id", "1")],
     );
-    let spans = traced.collector.trace(&released.trace_id, 4).await;
+    let spans = traced.collector.trace(&released.trace_id, 5).await;
     assert_eq!(
         tree(&spans),
         "processor consumer process countersign.ledger
   processor client INSERT operator_effect event_status transaction entry
   processor client SET settle
+  processor client ack countersign.ledger
   processor producer publish countersign.booked\n",
         "{spans:#?}"
     );
@@ -340,12 +358,13 @@ async fn a_redelivery_after_a_crash_is_a_new_root_that_links_to_its_publishing()
     assert_eq!((again.parent.as_str(), &again.links), ("", &vec![publish.named()]), "{again:#?}");
     assert_attributes(&again, &[("messaging.rabbitmq.redelivered", "true"), ("outcome", "booked")]);
     assert_eq!(traced.trace_in_the_books("evt_1").await, publish.trace_id);
-    let spans = traced.collector.trace(&again.trace_id, 4).await;
+    let spans = traced.collector.trace(&again.trace_id, 5).await;
     assert_eq!(
         tree(&spans),
         "processor consumer process countersign.ledger
   processor client INSERT event transaction delivery entry
   processor client SET settle
+  processor client ack countersign.ledger
   processor producer publish countersign.booked\n",
         "{spans:#?}"
     );

@@ -27,13 +27,13 @@ impl Consumption {
     pub(crate) async fn commit(
         &self,
         queue: Queue,
-        batch: &[Delivery],
+        batch: impl Iterator<Item = (&Delivery, &Span)>,
         stop: &CancellationToken,
     ) -> Result<Vec<News>, Outage> {
         let now = self.handle.now();
         let (mut recording, mut records, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-        for delivery in batch {
-            let taken = Taken { delivery, span: span::process(delivery, queue) };
+        for (delivery, span) in batch {
+            let taken = Taken { delivery, span: span.clone() };
             match taken.span.in_scope(|| decide(delivery, queue, &self.policy, now)) {
                 Work::Record(record) => {
                     recording.push(taken);

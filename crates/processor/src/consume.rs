@@ -6,8 +6,9 @@ use std::sync::Arc;
 use futures_util::future::{Either, select};
 use ports::{Bus, BusUnavailable, CrashPoint, Delivery, Handle, Linger, Queue, Subscription};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
-use crate::{Booker, Metrics, Outage, Policy, Teller};
+use crate::{Booker, Metrics, Outage, Policy, Teller, span};
 
 /// How fast messages are taken.
 #[derive(Debug, Clone, Copy)]
@@ -135,7 +136,8 @@ impl Consumption {
         let Some(last) = batch.last().map(|delivery| delivery.tag) else { return Ok(()) };
         CrashPoint::ProcessorReceived.pass();
         let began = self.handle.monotonic();
-        let news = self.commit(queue, &batch, stop).await.map_err(End::Outage)?;
+        let spans: Vec<Span> = batch.iter().map(|delivery| span::process(delivery, queue)).collect();
+        let news = self.commit(queue, batch.iter().zip(&spans), stop).await.map_err(End::Outage)?;
         CrashPoint::ProcessorCommitted.pass();
         self.metrics.committed(batch.len(), self.handle.monotonic().saturating_sub(began));
         // Whatever is in hand when a process crashes has one delivery more behind it. So the hand grows only over what is
@@ -145,7 +147,10 @@ impl Consumption {
             *prefetch = prefetch.saturating_mul(2).min(self.pace.prefetch_max);
             subscription.widen(*prefetch).await.map_err(End::Lost)?;
         }
-        let acknowledged = subscription.ack_through(last).await;
+        let settle = span::acknowledge(&spans, queue);
+        let acknowledged = subscription.ack_through(last).instrument(settle.clone()).await;
+        span::acknowledged(&settle, acknowledged.is_ok());
+        drop((settle, spans));
         CrashPoint::ProcessorAcknowledged.pass();
         self.teller.tell(&news).await;
         acknowledged.map_err(End::Lost)

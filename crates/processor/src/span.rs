@@ -58,15 +58,53 @@ pub(crate) fn process(delivery: &Delivery, queue: Queue) -> Span {
 /// The span of the database transaction that records deliveries: child of the first one's, and linked to each, as each is to it.
 pub(crate) fn record(deliveries: &[&Span]) -> Span {
     const SUMMARY: &str = "INSERT event transaction delivery entry";
-    let batch = Some(deliveries.len()).filter(|size| *size > 1);
-    let span = database(deliveries.first().copied(), SUMMARY, batch);
+    let span = database(deliveries.first().copied(), SUMMARY, several(deliveries));
+    link(&span, deliveries);
+    span
+}
+
+/// The span of a batch's acknowledgement, which the broker does not answer: in the trees as that of its database transaction is.
+pub(crate) fn acknowledge(deliveries: &[Span], queue: Queue) -> Span {
+    let deliveries: Vec<&Span> = deliveries.iter().filter(|span| !span.is_none()).collect();
+    let Some(first) = deliveries.first() else { return Span::none() };
+    let queue_name = queue.name();
+    let span = tracing::info_span!(
+        parent: first.id(),
+        "ack",
+        otel.name = format!("ack {queue_name}"),
+        otel.kind = "client",
+        otel.status_code = Empty,
+        messaging.system = "rabbitmq",
+        "messaging.operation.type" = "settle",
+        messaging.operation.name = "ack",
+        messaging.destination.name = queue_name,
+        messaging.batch.message_count = several(&deliveries),
+        "error.type" = Empty,
+    );
+    link(&span, &deliveries);
+    span
+}
+
+/// Whether it went out.
+pub(crate) fn acknowledged(span: &Span, sent: bool) {
+    if !sent {
+        span.record("error.type", "lost");
+        span.record("otel.status_code", "ERROR");
+    }
+}
+
+fn several(deliveries: &[&Span]) -> Option<usize> {
+    Some(deliveries.len()).filter(|size| *size > 1)
+}
+
+/// Links what was done for deliveries to each, and each to it that is not its parent.
+fn link(span: &Span, deliveries: &[&Span]) {
     for delivery in deliveries {
-        telemetry::follow_span(&span, delivery);
+        telemetry::follow_span(span, delivery);
     }
     for delivery in deliveries.iter().skip(1) {
-        telemetry::follow_span(delivery, &span);
+        telemetry::follow_span(delivery, span);
     }
-    span
 }
 
 /// The span of the database transaction that carries an action out.
