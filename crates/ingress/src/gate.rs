@@ -268,8 +268,8 @@ impl Gate {
                     return Ok(Content::None(Unreadable::Json));
                 }
                 Err(refused) => {
-                    if let Some(ahead_s) = ahead_s(refused) {
-                        self.metrics.signed(&source.source, ahead_s);
+                    if let Some(signed_s) = signed_s(refused, now_s) {
+                        self.metrics.signed(&source.source, signed_s, now_s);
                     }
                     self.strangers.failed(&arrival.entry);
                     return Err(refused.into());
@@ -277,8 +277,8 @@ impl Gate {
             };
         self.strangers.verified(&arrival.entry);
         active.matched(verified.secret_index(), now_s);
-        if let Some(signed_at) = verified.signed_at() {
-            self.metrics.signed(&source.source, signed_at.saturating_sub(now_s));
+        if let Some(signed_s) = verified.signed_at() {
+            self.metrics.signed(&source.source, signed_s, now_s);
         }
         Ok(self.content(source, &verified, arrival.received_at))
     }
@@ -296,11 +296,11 @@ impl Gate {
     }
 }
 
-/// How far the signed time was ahead of our clock, in what was refused for that: there clocks are furthest apart.
-fn ahead_s(refused: Refused) -> Option<i64> {
+/// The signed time of what was refused for it: there clocks are furthest apart.
+fn signed_s(refused: Refused, now_s: i64) -> Option<i64> {
     match refused {
-        Refused::SignatureExpired { age_s } => Some(0_i64.saturating_sub_unsigned(age_s)),
-        Refused::SignatureFromFuture { ahead_s } => Some(i64::try_from(ahead_s).unwrap_or(i64::MAX)),
+        Refused::SignatureExpired { age_s } => Some(now_s.saturating_sub_unsigned(age_s)),
+        Refused::SignatureFromFuture { ahead_s } => Some(now_s.saturating_add_unsigned(ahead_s)),
         Refused::SignatureMissing
         | Refused::SignatureMalformed
         | Refused::SignatureMismatch

@@ -58,7 +58,10 @@ struct Windows {
 struct Clock {
     /// When one of its events was last accepted; 0 is never since the start.
     accepted_s: AtomicI64,
-    /// Signed time minus receipt of each authentic delivery.
+    /// The newest signed time, in seconds.
+    newest: AtomicI64,
+    /// Signed time minus receipt of each authentic delivery that was signed later than every one before: what was captured and
+    /// is sent again, however often, is counted once. A source whose clock leaps back is silent until it has caught up.
     skews_s: Window<i64>,
 }
 
@@ -99,8 +102,8 @@ impl Metrics {
     /// Registers them, with a zero for every label value that is known beforehand.
     pub fn register(registry: &mut Registry, handle: Handle, sources: &[SourceGate]) -> Self {
         let clock = |gate: &SourceGate| {
-            let clock = Clock { accepted_s: AtomicI64::new(0), skews_s: Window::new(AGE_WINDOW) };
-            (gate.source.clone(), clock)
+            let (accepted_s, newest) = (AtomicI64::new(0), AtomicI64::new(i64::MIN));
+            (gate.source.clone(), Clock { accepted_s, newest, skews_s: Window::new(AGE_WINDOW) })
         };
         let windows = Windows {
             handle,
@@ -231,9 +234,12 @@ impl Metrics {
         self.windows.ages_s.note(self.windows.handle.monotonic(), age_ms / 1000);
     }
 
-    /// Notes how far the signed time of an authentic delivery is ahead of its receipt.
-    pub(crate) fn signed(&self, source: &Source, ahead_s: i64) {
-        if let Some(clock) = self.windows.sources.get(source) {
+    /// Notes when an authentic delivery that was received at `now_s` was signed, by the source's clock.
+    pub(crate) fn signed(&self, source: &Source, signed_s: i64, now_s: i64) {
+        if let Some(clock) = self.windows.sources.get(source)
+            && signed_s > clock.newest.fetch_max(signed_s, Ordering::Relaxed)
+        {
+            let ahead_s = signed_s.saturating_sub(now_s);
             clock.skews_s.note(self.windows.handle.monotonic(), ahead_s);
         }
     }
@@ -304,7 +310,7 @@ impl Collector for WindowGauges {
         clocks(&mut encoder, name, help, |clock, _now| clock.accepted_s.load(Ordering::Relaxed))?;
         let (name, help) = (
             "webhook_clock_skew_seconds",
-            "Signed time minus receipt of the last 5 minutes' authentic deliveries, median; 0 without any",
+            "Signed time minus receipt of the last 5 minutes' newest authentic deliveries, median; 0 without any",
         );
         clocks(&mut encoder, name, help, |clock, now| median(clock.skews_s.values(now)).unwrap_or(0))
     }

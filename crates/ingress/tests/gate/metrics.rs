@@ -1,5 +1,7 @@
 //! What is counted beside the names that other people fixed.
 
+use core::time::Duration;
+
 use ingress::ReplayPolicy;
 use prometheus_client::encoding::text::encode;
 use testkit::memory::bus::BusFault;
@@ -98,7 +100,7 @@ fn the_skew_of_clocks_is_that_of_most_authentic_deliveries_also_of_those_refused
         let now = world.handle.now().seconds();
         let signed = |secret: &str, at: i64, body: &str| stripe::signature(secret, at, body.as_bytes());
         let skew = || world.metric("webhook_clock_skew_seconds{source=\"stripe\"}");
-        for (id, at) in [("evt_1", now + 400), ("evt_2", now + 410), ("evt_3", now - 2)] {
+        for (id, at) in [("evt_1", now - 2), ("evt_2", now + 400), ("evt_3", now + 410)] {
             let body = world.body(id);
             world.post_signed(&body, Some(&signed(stripe::SECRET, at, &body))).await;
         }
@@ -109,5 +111,33 @@ fn the_skew_of_clocks_is_that_of_most_authentic_deliveries_also_of_those_refused
             world.post_signed(&body, Some(&signed("whsec_of_somebody_else", now - 9000, &body))).await;
         }
         assert_eq!(skew(), "400");
+    });
+}
+
+#[test]
+fn one_captured_delivery_that_is_sent_over_and_over_says_nothing_of_the_clocks() {
+    in_worlds(ReplayPolicy::Open, async |world| {
+        let skew = || world.metric("webhook_clock_skew_seconds{source=\"stripe\"}");
+        let captured_at = world.handle.now().seconds();
+        let captured = world.body("evt_1");
+        let signature = stripe::signature(stripe::SECRET, captured_at, captured.as_bytes());
+        world.post_signed(&captured, Some(&signature)).await;
+        for _ in 0..4 {
+            world.handle.sleep(Duration::from_mins(6)).await;
+            for _ in 0..10 {
+                world.post_signed(&captured, Some(&signature)).await;
+            }
+            assert_eq!(skew(), "0");
+        }
+        // Where a clock is wrong everything genuine is refused for it, and is new.
+        for id in ["evt_2", "evt_3"] {
+            let body = world.body(id);
+            let signed_at = world.handle.now().seconds() - 700;
+            world
+                .post_signed(&body, Some(&stripe::signature(stripe::SECRET, signed_at, body.as_bytes())))
+                .await;
+            world.handle.sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(skew(), "-700");
     });
 }
