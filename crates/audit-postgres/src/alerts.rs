@@ -5,6 +5,7 @@
 //! the receiver that it is the same.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -57,6 +58,15 @@ pub struct AlertHanded {
     pub told: bool,
     /// When it is due again.
     pub again: Option<Duration>,
+}
+
+/// What every auditor has done for what stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AlertsStanding {
+    /// Which finding each route has been told of: pairs of finding key and route.
+    pub told: BTreeSet<(String, String)>,
+    /// The routes on which the last attempt, whoever made it, did not deliver.
+    pub failing: BTreeSet<String>,
 }
 
 /// A row that is due, and whose it is for a while.
@@ -113,14 +123,12 @@ pub enum AlertSettled {
 impl AuditStore {
     /// Takes over what was sent directly, raises what is wanted, and resolves what stands open and is not wanted any more.
     /// What was opened or resolved after `as_of`, when the list was read, is left alone: somebody knows more.
-    ///
-    /// Answers which finding each route has been told of: pairs of finding key and route.
     pub async fn stand_alerts(
         &self,
         as_of: Timestamp,
         wanted: &[AlertWanted],
         handed: &[AlertHanded],
-    ) -> Result<Vec<(String, String)>, AuditStoreError> {
+    ) -> Result<AlertsStanding, AuditStoreError> {
         const NAME: &str = "stand_alerts";
         let of = of_driver(NAME);
         let mut client = self.client().await?;
@@ -149,8 +157,13 @@ impl AuditStore {
         work.query_typed(RESOLVE, parameters).await.map_err(&of)?;
 
         let told = work.query_typed(TOLD, &[]).await.map_err(&of)?;
+        let failing = work.query_typed(FAILING, &[]).await.map_err(&of)?;
         work.commit().await.map_err(&of)?;
-        told.iter().map(|row| Ok((read(NAME, row, "finding_key")?, read(NAME, row, "route")?))).collect()
+        let told = told.iter().map(|row| Ok((read(NAME, row, "finding_key")?, read(NAME, row, "route")?)));
+        Ok(AlertsStanding {
+            told: told.collect::<Result<_, AuditStoreError>>()?,
+            failing: failing.iter().map(|row| read(NAME, row, "route")).collect::<Result<_, _>>()?,
+        })
     }
 
     /// The row of this route that has been due longest, for `lease`. `number` is random: it tells this claim from others.
@@ -196,7 +209,7 @@ SELECT pg_advisory_xact_lock(hashtext('countersign.alert'))";
 /// What was taken, or may have been, is an alert like any other from now on.
 const TAKE_OVER: &str = "-- take_over
 INSERT INTO countersign.alert AS alert (finding_key, route, dedup_key, action, state, content, next_attempt_at, opened_at,
-  notified_at, notifications, attempts)
+  notified_at, notifications, attempts, delivered_at, undelivered_at)
 SELECT
   finding_key,
   route,
@@ -208,7 +221,9 @@ SELECT
   clock_timestamp() - age * INTERVAL '1 millisecond',
   CASE WHEN told THEN clock_timestamp() END,
   CASE WHEN told THEN 1 ELSE 0 END,
-  CASE WHEN told THEN 0 ELSE 1 END
+  CASE WHEN told THEN 0 ELSE 1 END,
+  CASE WHEN told THEN clock_timestamp() END,
+  CASE WHEN NOT told THEN clock_timestamp() END
 FROM unnest($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::JSONB[], $5::BIGINT[], $6::BOOLEAN[], $7::BIGINT[])
   AS handed (finding_key, route, dedup_key, content, age, told, again)
 ON CONFLICT (finding_key, route) DO UPDATE SET
@@ -220,6 +235,8 @@ ON CONFLICT (finding_key, route) DO UPDATE SET
   notified_at = coalesce(EXCLUDED.notified_at, alert.notified_at),
   notifications = alert.notifications + EXCLUDED.notifications,
   attempts = EXCLUDED.attempts,
+  delivered_at = coalesce(EXCLUDED.delivered_at, alert.delivered_at),
+  undelivered_at = coalesce(EXCLUDED.undelivered_at, alert.undelivered_at),
   resolved_at = NULL,
   claim = NULL";
 
@@ -273,6 +290,13 @@ WHERE action = 'trigger' AND opened_at < $2 AND finding_key <> ALL ($1)";
 const TOLD: &str = "-- told
 SELECT finding_key, route FROM countersign.alert WHERE action = 'trigger' AND notified_at IS NOT NULL";
 
+/// Of a route that was never tried nothing is known.
+const FAILING: &str = "-- failing
+SELECT route
+FROM countersign.alert
+GROUP BY route
+HAVING max(undelivered_at) > coalesce(max(delivered_at), '-infinity')";
+
 const CLAIM: &str = "-- claim
 UPDATE countersign.alert
 SET claim = $2, attempts = attempts + 1, next_attempt_at = clock_timestamp() + $3 * INTERVAL '1 millisecond'
@@ -293,6 +317,8 @@ SET
   attempts = CASE $3 WHEN 'pending' THEN attempts ELSE 0 END,
   notifications = notifications + CASE $3 WHEN 'sent' THEN 1 ELSE 0 END,
   notified_at = CASE $3 WHEN 'sent' THEN clock_timestamp() ELSE notified_at END,
+  delivered_at = CASE $3 WHEN 'sent' THEN clock_timestamp() ELSE delivered_at END,
+  undelivered_at = CASE $3 WHEN 'sent' THEN undelivered_at ELSE clock_timestamp() END,
   next_attempt_at = clock_timestamp() + $4 * INTERVAL '1 millisecond',
   last_failure = $5
 WHERE id = $1 AND claim = $2";

@@ -18,7 +18,7 @@ mod sealed;
 mod store;
 mod waiting;
 
-pub use alerts::{AlertAction, AlertDue, AlertHanded, AlertSettled, AlertWanted};
+pub use alerts::{AlertAction, AlertDue, AlertHanded, AlertSettled, AlertWanted, AlertsStanding};
 pub use error::AuditStoreError;
 pub use findings::{Acknowledged, StoredFinding};
 pub use head_file::{HeadFile, HeadFileError};

@@ -142,9 +142,12 @@ impl Alerts {
         let now = self.0.now();
         let mut memory = self.0.memory();
         match stored.unwrap_or_else(|| Err(AuditStoreError::Unavailable("no answer in time".to_owned()))) {
-            Ok(told) => {
+            Ok(outbox) => {
                 memory.direct.forget(&handed);
-                memory.told = told.into_iter().collect();
+                memory.told = outbox.told;
+                for route in &self.0.routes {
+                    self.0.metrics.failing(route, outbox.failing.contains(&route.name));
+                }
             }
             Err(error) => {
                 tracing::error!(%error, "Alerts cannot be stored; they are sent all the same");
@@ -301,8 +304,8 @@ impl Inner {
             }
         };
         CrashPoint::AuditorAlertSent.pass();
-        self.metrics.attempted(route, outcome);
         self.settle(&due, &settled).await;
+        self.metrics.attempted(route, outcome);
         if let AlertSettled::Retry { after, .. } = settled { Some(after) } else { None }
     }
 

@@ -88,13 +88,16 @@ CREATE TABLE countersign.alert (
   resolved_at     TIMESTAMPTZ,
   claim           BIGINT,
   last_failure    TEXT CHECK (octet_length(last_failure) <= 200),
+  delivered_at    TIMESTAMPTZ,
+  undelivered_at  TIMESTAMPTZ,
   CONSTRAINT alert_once UNIQUE (finding_key, route),
   CONSTRAINT alert_resolved CHECK ((action = 'resolve') = (resolved_at IS NOT NULL)),
   CONSTRAINT alert_pending_is_due CHECK (state <> 'pending' OR next_attempt_at IS NOT NULL)
 );
 COMMENT ON TABLE countersign.alert IS
   'The auditor''s outbox and working table: what each route was told, or is to be told, about each finding. One row for
-   both, reused when a finding comes back. next_attempt_at is when the row is due again (attempt, reminder), NULL never.';
+   both, reused when a finding comes back. next_attempt_at is when the row is due again (attempt, reminder), NULL never. When an
+   attempt was last delivered and when one last was not are never reset: the later one says whether the route works.';
 
 CREATE INDEX alert_due ON countersign.alert (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 

@@ -47,8 +47,15 @@ impl Outbox {
     }
 
     async fn stand_as(&self, wanted: &[AlertWanted], handed: &[AlertHanded]) -> Vec<String> {
-        let told = self.store.stand_alerts(self.now().await, wanted, handed).await.unwrap();
-        told.into_iter().map(|(key, _)| key).collect()
+        let standing = self.store.stand_alerts(self.now().await, wanted, handed).await.unwrap();
+        standing.told.into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// Routes that do not work, while these stand.
+    async fn failing(&self, keys: &[&str]) -> Vec<String> {
+        let wanted: Vec<_> = keys.iter().map(|key| plain(key)).collect();
+        let standing = self.store.stand_alerts(self.now().await, &wanted, &[]).await.unwrap();
+        standing.failing.into_iter().collect()
     }
 
     async fn claim(&self) -> Option<AlertDue> {
@@ -125,6 +132,29 @@ async fn a_failed_attempt_is_due_again_in_its_time_and_counted() {
     outbox.stand(&[]).await;
     assert_eq!(outbox.send().await, Some(resolve("a")));
     assert_eq!(outbox.send().await, None);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn a_route_is_failing_for_every_auditor_until_one_delivers_by_it() {
+    let database = Database::create().await;
+    let (one, other) = (Outbox::of(&database).await, Outbox::of(&database).await);
+    assert_eq!(one.failing(&["a", "b"]).await, Vec::<String>::new(), "not tried yet");
+    let later = AlertSettled::Retry { after: LEASE, failure: "HTTP 503".to_owned() };
+    let due = one.claim().await.unwrap();
+    one.store.settle_alert(&due, &later).await.unwrap();
+    assert_eq!(other.failing(&["a", "b"]).await, [ROUTE]);
+    // What it could not tell has healed; the route works no better for that.
+    assert_eq!(other.failing(&["b"]).await, [ROUTE]);
+    assert!(other.send().await.is_some());
+    assert_eq!(one.failing(&["b"]).await, Vec::<String>::new());
+
+    // What was tried without the outbox counts as well.
+    let handed = |told| AlertHanded { wanted: plain("c"), age: LEASE, told, again: Some(LEASE) };
+    one.stand_as(&[plain("b"), plain("c")], &[handed(false)]).await;
+    assert_eq!(other.failing(&["b", "c"]).await, [ROUTE]);
+    one.stand_as(&[plain("b"), plain("c")], &[handed(true)]).await;
+    assert_eq!(other.failing(&["b", "c"]).await, Vec::<String>::new());
     database.close().await;
 }
 

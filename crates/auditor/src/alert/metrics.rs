@@ -68,7 +68,7 @@ impl Metrics {
         );
         registry.register(
             "auditor_alert_route_failing",
-            "1 when the last attempt on a route did not deliver, 0 otherwise",
+            "1 when the last attempt on a route, whichever auditor made it, did not deliver, 0 otherwise",
             metrics.failing.clone(),
         );
         metrics
@@ -76,7 +76,13 @@ impl Metrics {
 
     pub(super) fn attempted(&self, route: &Route, outcome: Outcome) {
         self.deliveries.get_or_create(&delivery(&route.name, outcome)).inc();
-        self.failing.get_or_create(&labels(route)).set((outcome != Outcome::Sent).into());
+        self.failing(route, outcome != Outcome::Sent);
+    }
+
+    /// What this process knows, or all auditors together: the database tells it at every run, and until the next run, or while
+    /// it is away, an attempt of one's own does.
+    pub(super) fn failing(&self, route: &Route, failing: bool) {
+        self.failing.get_or_create(&labels(route)).set(failing.into());
     }
 }
 

@@ -1,6 +1,6 @@
 //! Alerts on a real database, to receivers over real HTTP.
 
-mod away;
+pub(crate) mod away;
 mod outbox;
 mod receiver;
 mod told;
@@ -108,6 +108,30 @@ impl AlertsOfOne {
         let as_of = row.get::<_, &str>(0).parse().unwrap();
         let head = Some(Head { height: 41, digest: "ab12".to_owned() });
         self.alerts.stand(&Standing { as_of, open: open.to_vec(), head }).await;
+    }
+
+    pub(crate) fn route_failing(&self, route: &str) -> bool {
+        let begin = format!("auditor_alert_route_failing{{route=\"{route}\",");
+        let metrics = self.metrics();
+        metrics.lines().find(|line| line.starts_with(&begin)).unwrap().ends_with(" 1")
+    }
+
+    pub(crate) async fn until_failing(&self, route: &str) {
+        self.until("the route is failing", || self.route_failing(route)).await;
+    }
+
+    pub(crate) async fn until_delivered(&self, route: &str, times: u32) {
+        let line = format!("auditor_alert_deliveries_total{{route=\"{route}\",result=\"sent\"}} {times}\n");
+        self.until(&line, || self.metrics().contains(&line)).await;
+    }
+
+    async fn until(&self, what: &str, is: impl Fn() -> bool) {
+        let handle = TokioExecutor::handle();
+        let deadline = handle.monotonic().saturating_add(Duration::from_secs(20));
+        while !is() {
+            assert!(handle.monotonic() < deadline, "{what}:\n{}", self.metrics());
+            handle.sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub(crate) fn metrics(&self) -> String {

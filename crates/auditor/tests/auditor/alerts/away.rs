@@ -13,7 +13,7 @@ use crate::app::config;
 use crate::books::{balanced, damage};
 
 /// From here on nobody but a superuser gets or has a connection.
-async fn go_away(database: &Database) {
+pub(crate) async fn go_away(database: &Database) {
     let superuser = database.connect(Role::Superuser).await;
     let name = database.name();
     superuser.batch_execute(&format!("ALTER DATABASE {name} CONNECTION LIMIT 0")).await.unwrap();
@@ -22,7 +22,7 @@ async fn go_away(database: &Database) {
     superuser.execute(end, &[]).await.unwrap();
 }
 
-async fn come_back(database: &Database) {
+pub(crate) async fn come_back(database: &Database) {
     let superuser = database.connect(Role::Superuser).await;
     superuser
         .batch_execute(&format!("ALTER DATABASE {} CONNECTION LIMIT -1", database.name()))
@@ -72,6 +72,30 @@ async fn without_the_database_it_is_told_at_once_under_the_same_key_and_resolved
         })
         .await;
     assert_eq!(receiver.rest().len(), 0);
+    database.close().await;
+}
+
+#[tokio::test]
+async fn without_the_database_a_route_is_judged_by_what_this_auditor_sends() {
+    let database = Database::create().await;
+    let mut receiver = Receiver::start();
+    receiver.answer([(503, "")]);
+    let mut scene = Scene::new();
+    scene.settings.retry_first = core::time::Duration::from_secs(1);
+    scene.pagerduty(&receiver);
+    let auditor = scene.auditor(&database);
+    auditor
+        .sending(async {
+            go_away(&database).await;
+            auditor.alerts.cannot_read(&AuditStoreError::Unavailable("connect: SQLSTATE 53300".to_owned()));
+            receiver.next().await;
+            auditor.until_failing("on-call").await;
+            receiver.next().await;
+            auditor.until_delivered("on-call", 1).await;
+            assert!(!auditor.route_failing("on-call"));
+        })
+        .await;
+    come_back(&database).await;
     database.close().await;
 }
 

@@ -3,7 +3,7 @@
 use testkit::servers::postgres::{Database, Role};
 
 use super::receiver::Receiver;
-use super::{ROUTING_KEY, SIGNING_SECRET, Scene, imbalance, silence};
+use super::{AlertsOfOne, ROUTING_KEY, SIGNING_SECRET, Scene, imbalance, silence};
 
 #[tokio::test]
 async fn what_one_auditor_found_another_sends_after_a_crash_between_the_two() {
@@ -72,5 +72,40 @@ async fn no_secret_is_stored() {
             assert!(!text.contains(secret), "{text}");
         }
     }
+    database.close().await;
+}
+
+#[tokio::test]
+async fn every_auditor_says_of_a_route_what_the_last_attempt_of_any_came_to() {
+    let database = Database::create().await;
+    let mut receiver = Receiver::start();
+    receiver.answer([(503, "3600")]);
+    let mut scene = Scene::new();
+    scene.webhook(&receiver);
+    let failing = |auditor: &AlertsOfOne| auditor.route_failing("siem");
+    let trying = scene.auditor(&database);
+    trying
+        .sending(async {
+            trying.stand(&database, &[imbalance()]).await;
+            receiver.next().await;
+            trying.until_failing("siem").await;
+        })
+        .await;
+    // One that has not tried yet, be it another or the same again.
+    let idle = scene.auditor(&database);
+    assert!(!failing(&idle), "before its first run it has not asked");
+    idle.stand(&database, &[imbalance()]).await;
+    assert!(failing(&idle));
+    let delivering = scene.auditor(&database);
+    delivering
+        .sending(async {
+            delivering.stand(&database, &[imbalance(), silence()]).await;
+            receiver.next().await;
+            delivering.until_delivered("siem", 1).await;
+        })
+        .await;
+    assert!(!failing(&delivering));
+    idle.stand(&database, &[imbalance(), silence()]).await;
+    assert!(!failing(&idle));
     database.close().await;
 }
