@@ -40,7 +40,7 @@ impl App {
         // Its own connections: a full run may hold the others for minutes.
         let outbox = AuditStore::connect(&settings).context("open the outbox")?;
         let mut registry = Registry::default();
-        let metrics = Metrics::register(&mut registry);
+        let metrics = Metrics::register(&mut registry, handle.clone());
         let alerts = Alerts::new(&config.alerts, outbox, handle.clone(), &mut registry)
             .context("prepare the alerts")?;
         let admin =

@@ -68,12 +68,11 @@ impl Auditor {
                 self.alerts.cannot_read(error);
             }
         }
-        if ended.is_ok() {
-            match self.store.waiting().await {
-                Ok(found) => self.metrics.waiting(&found),
-                Err(error) => tracing::warn!(%error, "What waits cannot be counted"),
-            }
-        }
+        let waiting = if ended.is_ok() { self.store.waiting().await.map(Some) } else { Ok(None) };
+        self.metrics.waiting(waiting.unwrap_or_else(|error| {
+            tracing::warn!(%error, "What waits cannot be counted");
+            None
+        }));
         ended
     }
 

@@ -1,15 +1,19 @@
 //! Metrics of the auditor.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use core::fmt;
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use audit::{Head, Kind, Livemode, Report, Verdict};
 use audit_postgres::Standstill;
 use handle::Handle;
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 /// What the last run said. Before the first run nothing is said about the books: no value is better than a wrong one.
@@ -25,14 +29,16 @@ pub struct Metrics {
     last_full: Gauge,
     height: Gauge,
     head: Family<HeadLabels, Gauge>,
-    undecided: Family<UndecidedLabels, Gauge>,
-    undecided_age: Gauge,
-    unbooked: Gauge,
-    unbooked_age: Gauge,
-    heard_age: Gauge,
+    waiting: Arc<Waiting>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+/// What waits, as of the last look and when that was, by the monotonic clock.
+struct Waiting {
+    handle: Handle,
+    looked: Mutex<Option<(Duration, Standstill)>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
 struct UndecidedLabels {
     source: String,
     reason: String,
@@ -64,6 +70,9 @@ struct HeadLabels {
     digest: String,
 }
 
+/// A look at what waits is worth nothing after this time, as a verdict is for the rule `AuditorStale`.
+const LOOK_MAX: Duration = Duration::from_mins(10);
+
 const FAILED: &str = "failed";
 
 /// The `source` label of a message that names none.
@@ -75,7 +84,7 @@ const fn word(livemode: Livemode) -> &'static str {
 
 impl Metrics {
     /// Registers them.
-    pub fn register(registry: &mut Registry) -> Self {
+    pub fn register(registry: &mut Registry, handle: Handle) -> Self {
         let metrics = Self {
             balanced: Family::default(),
             imbalance: Family::default(),
@@ -86,18 +95,14 @@ impl Metrics {
             last_full: Gauge::default(),
             height: Gauge::default(),
             head: Family::default(),
-            undecided: Family::default(),
-            undecided_age: Gauge::default(),
-            unbooked: Gauge::default(),
-            unbooked_age: Gauge::default(),
-            heard_age: Gauge::default(),
+            waiting: Arc::new(Waiting { handle, looked: Mutex::default() }),
         };
         for verdict in [Verdict::Balanced.as_str(), Verdict::Imbalanced.as_str(), FAILED] {
             drop(metrics.runs.get_or_create(&RunLabels { verdict }));
         }
         registry.register(
             "ledger_balance_check_status",
-            "1 when the books of a livemode balance, 0 when they do not",
+            "1 when the books of a livemode balanced at auditor_last_success_timestamp_seconds, 0 when they did not",
             metrics.balanced.clone(),
         );
         registry.register(
@@ -107,7 +112,7 @@ impl Metrics {
         );
         registry.register(
             "auditor_findings_open",
-            "Findings of the last run that came to a verdict",
+            "Findings of the last run that came to a verdict, at auditor_last_success_timestamp_seconds",
             metrics.findings.clone(),
         );
         registry.register("auditor_runs", "Runs, by what they ended with", metrics.runs.clone());
@@ -131,50 +136,14 @@ impl Metrics {
             "The digest of the chain's head; the value is its height",
             metrics.head.clone(),
         );
-        metrics.register_waiting(registry);
+        registry.register_collector(Box::new(WaitingGauges(Arc::clone(&metrics.waiting))));
         metrics
     }
 
-    fn register_waiting(&self, registry: &mut Registry) {
-        registry.register(
-            "ledger_undecided",
-            "Parked events and messages that wait for a person, by source and reason",
-            self.undecided.clone(),
-        );
-        registry.register(
-            "ledger_oldest_undecided_age_seconds",
-            "How long the oldest of them has waited; 0 of none",
-            self.undecided_age.clone(),
-        );
-        registry.register(
-            "ledger_unbooked",
-            "Messages confirmed to an ingress that its control totals tell of and the books do not have, in the last 35 minutes",
-            self.unbooked.clone(),
-        );
-        registry.register(
-            "ledger_oldest_unbooked_age_seconds",
-            "Since when the oldest of them has been told of; 0 of none",
-            self.unbooked_age.clone(),
-        );
-        registry.register(
-            "ledger_ingress_heard_age_seconds",
-            "How long ago an ingress was last heard of through bus and books; 0 where none runs",
-            self.heard_age.clone(),
-        );
-    }
-
-    /// What waits now.
-    pub(crate) fn waiting(&self, found: &Standstill) {
-        self.undecided.clear();
-        for row in &found.undecided {
-            let source = row.source.clone().unwrap_or_else(|| NO_SOURCE.to_owned());
-            let labels = UndecidedLabels { source, reason: row.reason.clone() };
-            self.undecided.get_or_create(&labels).inc_by(i64::try_from(row.count).unwrap_or(i64::MAX));
-        }
-        self.undecided_age.set(found.undecided.iter().map(|row| row.age_s).max().unwrap_or(0));
-        self.unbooked.set(i64::try_from(found.unbooked).unwrap_or(i64::MAX));
-        self.unbooked_age.set(found.unbooked_age_s);
-        self.heard_age.set(found.heard_age_s.unwrap_or(0));
+    /// What waits now; `None` when that could not be read.
+    pub(crate) fn waiting(&self, found: Option<Standstill>) {
+        let looked = found.map(|found| (self.waiting.handle.monotonic(), found));
+        *self.waiting.looked.lock().unwrap_or_else(PoisonError::into_inner) = looked;
     }
 
     /// A run came to a verdict.
@@ -217,5 +186,102 @@ impl Metrics {
     /// A run failed: what the last one said stands, and grows old.
     pub(crate) fn failed(&self) {
         self.runs.get_or_create(&RunLabels { verdict: FAILED }).inc();
+    }
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Waiting")
+    }
+}
+
+/// The gauges of what waits. They are absent while nobody knows: the last value would be taken for today's.
+#[derive(Debug)]
+struct WaitingGauges(Arc<Waiting>);
+
+impl Collector for WaitingGauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let now = self.0.handle.monotonic();
+        let looked = self.0.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = looked.as_ref().filter(|(at, _)| now.saturating_sub(*at) < LOOK_MAX);
+        let Some((_, found)) = recent else { return Ok(()) };
+        let mut undecided: BTreeMap<UndecidedLabels, u64> = BTreeMap::new();
+        for row in &found.undecided {
+            let source = row.source.clone().unwrap_or_else(|| NO_SOURCE.to_owned());
+            let count = undecided.entry(UndecidedLabels { source, reason: row.reason.clone() }).or_default();
+            *count = count.saturating_add(row.count);
+        }
+        let (name, help) = (
+            "ledger_undecided",
+            "Parked events and messages that wait for a person, by source and reason; absent while the books cannot be read",
+        );
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, count) in undecided {
+            ConstGauge::new(whole(count)).encode(family.encode_family(&labels)?)?;
+        }
+        let gauges = [
+            (
+                "ledger_oldest_undecided_age_seconds",
+                "How long the oldest of them has waited; 0 of none, absent while the books cannot be read",
+                found.undecided.iter().map(|row| row.age_s).max().unwrap_or(0),
+            ),
+            (
+                "ledger_unbooked",
+                "Messages confirmed to an ingress that its control totals tell of and the books do not have, in the last 35 minutes; absent while the books cannot be read",
+                whole(found.unbooked),
+            ),
+            (
+                "ledger_oldest_unbooked_age_seconds",
+                "Since when the oldest of them has been told of; 0 of none, absent while the books cannot be read",
+                found.unbooked_age_s,
+            ),
+            (
+                "ledger_ingress_heard_age_seconds",
+                "How long ago an ingress was last heard of through bus and books; 0 where none runs, absent while the books cannot be read",
+                found.heard_age_s.unwrap_or(0),
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use audit_postgres::Undecided;
+    use prometheus_client::encoding::text::encode;
+    use testkit::simulation::Simulation;
+
+    use super::*;
+
+    #[test]
+    fn a_look_that_is_too_old_says_nothing_any_more() {
+        let simulation = Simulation::new(0);
+        let handle = simulation.handle();
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry, handle.clone());
+        let told = |line: &str| {
+            let mut text = String::new();
+            encode(&mut text, &registry).unwrap();
+            text.lines().any(|each| each == line)
+        };
+        let row = |age_s| Undecided { source: None, reason: "unknown".to_owned(), count: 2, age_s };
+        let found =
+            Standstill { undecided: vec![row(7), row(9)], unbooked: 0, unbooked_age_s: 0, heard_age_s: None };
+        metrics.waiting(Some(found));
+        simulation.run(async {
+            handle.sleep(Duration::from_secs(599)).await;
+            assert!(told("ledger_undecided{source=\"other\",reason=\"unknown\"} 4"));
+            assert!(told("ledger_oldest_undecided_age_seconds 9") && told("ledger_unbooked 0"));
+            handle.sleep(Duration::from_secs(1)).await;
+            assert!(!told("ledger_oldest_undecided_age_seconds 9") && !told("ledger_unbooked 0"));
+        });
     }
 }

@@ -9,6 +9,7 @@ use money::UnixMillis;
 use runtime::{Stop, TokioExecutor};
 use testkit::servers::postgres::{Database, Role};
 
+use crate::alerts::away::{come_back, go_away};
 use crate::books::{balanced, damage, heal, superuser};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -130,6 +131,33 @@ async fn an_auditor_that_cannot_read_says_so_and_nothing_about_the_books() {
         assert_eq!(status, 503);
         assert!(body.contains("countersign migrate"), "{body}");
         assert_eq!(fetch(address, "/livez").await.0, 200);
+    })
+    .await;
+    database.close().await;
+}
+
+#[tokio::test]
+async fn what_waits_is_not_told_from_memory_while_the_books_cannot_be_read() {
+    let database = balanced().await;
+    while_auditing(database.url(Role::Auditor), async |address| {
+        until_metrics(address, &["ledger_unbooked 0", "ledger_oldest_unbooked_age_seconds 0"]).await;
+        go_away(&database).await;
+        let handle = TokioExecutor::handle();
+        let told = |metrics: &str, name: &str| metrics.lines().any(|line| line.starts_with(name));
+        let forgotten = handle.within(DEADLINE, async {
+            while told(&fetch(address, "/metrics").await.1, "ledger_unbooked") {
+                handle.sleep(Duration::from_millis(20)).await;
+            }
+        });
+        forgotten.await.unwrap();
+        let metrics = fetch(address, "/metrics").await.1;
+        for name in ["ledger_undecided", "ledger_oldest", "ledger_ingress_heard"] {
+            assert!(!told(&metrics, name), "{metrics}");
+        }
+        // The verdict stands, with the time that it is of.
+        assert!(told(&metrics, "ledger_balance_check_status{livemode=\"true\"} 1"), "{metrics}");
+        come_back(&database).await;
+        until_metrics(address, &["ledger_unbooked 0", "ledger_ingress_heard_age_seconds 0"]).await;
     })
     .await;
     database.close().await;
