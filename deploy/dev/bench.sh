@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # What `make bench` runs: what auditing costs, on books of ENTRIES entries (10 million, about 8 GB) on servers of their own
-# (ports thirty higher than those of `make up`) that go when it is done. Fails when a run that reads only what is new takes
+# (ports 6730 higher than those of `make up`) that go when it is done. Fails when a run that reads only what is new takes
 # more than twice what it takes on ten thousand entries (in turn on both, so that whatever else the machine does hits both), when a full run takes more than three times streaming the same
 # columns once, or when it needs more than 256 MiB.
 
-export COUNTERSIGN_PORT_OFFSET=$((${COUNTERSIGN_PORT_OFFSET:-0} + 30))
+export COUNTERSIGN_PORT_OFFSET=$((${COUNTERSIGN_PORT_OFFSET:-0} + 6730))
 # shellcheck source=deploy/dev/common.sh
 source -- "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 cd -- "$root"
@@ -144,7 +144,6 @@ median() { # of seven
 add "$small"
 seal
 deploy/dev/servers.sh psql -qc 'CREATE DATABASE large TEMPLATE small'
-cp -- "$folder/small.head" "$folder/large.head"
 charges[large]=${charges[small]}
 use large
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Breaks everything on purpose on servers of its own (ports twenty higher than those of `make up`), and checks that
+# Breaks everything on purpose on servers of its own (ports 6720 higher than those of `make up`), and checks that
 # nothing was lost and nothing doubled. Arguments are passed on, as `--minutes 5` or `--soak --minutes 30`. SEED chooses
 # the faults; each run prints its own.
 
-export COUNTERSIGN_PORT_OFFSET=$((${COUNTERSIGN_PORT_OFFSET:-0} + 20))
+export COUNTERSIGN_PORT_OFFSET=$((${COUNTERSIGN_PORT_OFFSET:-0} + 6720))
 # shellcheck source=deploy/dev/services.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/services.sh"
 # shellcheck source=deploy/dev/packages.sh

@@ -18,7 +18,8 @@ die() { # die EXIT_CODE MESSAGE...
 }
 
 # Two copies of the system on one machine differ by this number. Neighbouring ports are in use (8080; 9081 to 9083;
-# 55672 to 55674), so take steps of ten.
+# 55672 to 55674), so take steps of ten. Linux gives connections ports from 32768 to 60999, by chance one of a server that is
+# down for a moment; from 6700 on no port of ours is among them.
 export COUNTERSIGN_PORT_OFFSET=${COUNTERSIGN_PORT_OFFSET:-0}
 offset=$COUNTERSIGN_PORT_OFFSET
 if [[ ! $offset =~ ^(0|[1-9][0-9]{0,3})$ ]] || ((offset > 9000)); then

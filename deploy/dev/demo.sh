@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# From nothing to a balanced ledger, and back to nothing: a system of its own beside the one of `make up` (its ports are
-# five higher), empty at the start, stopped at the end. Exits 0 only if everything was answered and booked as promised.
+# From nothing to a balanced ledger, and back to nothing: a system of its own beside the one of `make up` (its ports are 6705
+# higher), empty at the start, stopped at the end. Exits 0 only if everything was answered and booked as promised.
 
-export COUNTERSIGN_PORT_OFFSET=$((${COUNTERSIGN_PORT_OFFSET:-0} + 5))
+export COUNTERSIGN_PORT_OFFSET=$((${COUNTERSIGN_PORT_OFFSET:-0} + 6705))
 # shellcheck source=deploy/dev/services.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/services.sh"
 

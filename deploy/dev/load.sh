@@ -3,7 +3,7 @@
 # figures of deploy/README.md, "Size". EVENTS (10000) of Stripe's charges, CONCURRENCY (32) at a time. Work is given in CPU time for
 # each event too, which does not depend on who else uses the machine. In a system of its own, as the demo's, which goes at the end.
 
-export COUNTERSIGN_PORT_OFFSET=$((${COUNTERSIGN_PORT_OFFSET:-0} + 5))
+export COUNTERSIGN_PORT_OFFSET=$((${COUNTERSIGN_PORT_OFFSET:-0} + 6705))
 # shellcheck source=deploy/dev/services.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/services.sh"
 cd -- "$root"

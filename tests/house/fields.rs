@@ -12,7 +12,7 @@ const IN_EVERY_LINE: &[&str] = &["trace_id", "span_id", "trace_url"];
 /// The arguments of each call of a macro of `tracing` in a source, and whether it makes a span.
 fn calls(source: &str) -> Vec<(bool, Vec<String>)> {
     let mut calls = Vec::new();
-    for name in ["error!(", "warn!(", "info!(", "debug!(", "trace!(", "info_span!("] {
+    for name in ["error!(", "warn!(", "info!(", "debug!(", "trace!(", "$level!(", "info_span!("] {
         for (at, found) in source.match_indices(&format!("tracing::{name}")) {
             calls.push((name == "info_span!(", arguments(&source[at + found.len()..])));
         }
@@ -53,7 +53,7 @@ fn is_text(argument: &str) -> bool {
 /// The field that an argument sets; none if it says something else.
 fn field(argument: &str) -> Option<String> {
     let name = argument.split('=').next()?.trim();
-    if is_text(argument) || name.is_empty() || name.starts_with("parent:") {
+    if is_text(argument) || name.is_empty() || name.starts_with("parent:") || name == "$message" {
         return None;
     }
     Some(name.trim_start_matches(['%', '?']).trim_matches('"').to_owned())

@@ -4,7 +4,7 @@
 use actix_web::http::Method;
 use ledger::EventId;
 use ports::{ClaimTrace, NotConfirmed, Outgoing, header};
-use runtime::telemetry;
+use runtime::telemetry::{self, Publishing};
 use tracing::Span;
 use tracing::field::Empty;
 use wire::{Event, Listed};
@@ -64,8 +64,7 @@ pub(crate) fn answered(span: &Span, answer: &Answer) {
         span.record("webhook.rejection.reason", problem.slug());
     }
     if status >= 500 {
-        span.record("error.type", status.to_string());
-        span.record("otel.status_code", "ERROR");
+        telemetry::failed(span, &status.to_string());
     }
 }
 
@@ -113,32 +112,22 @@ pub(crate) fn seen_in(trace: Option<ClaimTrace>) {
 
 /// The span of a message's way to the broker, until it is confirmed.
 pub(crate) fn publish(message: &Outgoing, listed: &Listed) -> Span {
-    let exchange = message.exchange.name();
-    tracing::info_span!(
-        "publish",
-        otel.name = format!("publish {exchange}"),
-        otel.kind = "producer",
-        otel.status_code = Empty,
-        messaging.system = "rabbitmq",
-        "messaging.operation.type" = "send",
-        messaging.operation.name = "publish",
-        messaging.destination.name = format!("{exchange}:{}", message.routing_key),
-        messaging.rabbitmq.destination.routing_key = message.routing_key,
-        messaging.message.id = message.message_id,
-        messaging.message.body.size = message.body.len(),
-        server.address = Empty,
-        server.port = Empty,
-        "error.type" = Empty,
-        source = listed.source.as_str(),
-        event.id = listed.event_id.as_str(),
-        "event.type" = message.headers.value(header::EVENT_TYPE),
-    )
+    let publishing = Publishing {
+        exchange: message.exchange.name(),
+        routing_key: &message.routing_key,
+        message_id: &message.message_id,
+        size: message.body.len(),
+    };
+    let span = publishing.span(&Span::current());
+    span.record("source", listed.source.as_str());
+    span.record("event.id", listed.event_id.as_str());
+    span.record("event.type", message.headers.value(header::EVENT_TYPE));
+    span
 }
 
 /// What came of it.
 pub(crate) fn published(span: &Span, published: Result<(), NotConfirmed>) {
     if let Err(not_confirmed) = published {
-        span.record("error.type", not_confirmed.as_str());
-        span.record("otel.status_code", "ERROR");
+        telemetry::failed(span, not_confirmed.as_str());
     }
 }

@@ -6,7 +6,7 @@ use ledger::{EventKey, MovementKey, Outcome, Reason};
 use ports::{
     Acted, Delivery, Exchange, Filing, NotConfirmed, Outgoing, Queue, Record, Recorded, Subject, header,
 };
-use runtime::telemetry;
+use runtime::telemetry::{self, Publishing};
 use tracing::Span;
 use tracing::field::Empty;
 
@@ -88,8 +88,7 @@ pub(crate) fn acknowledge(deliveries: &[Span], queue: Queue) -> Span {
 /// Whether it went out.
 pub(crate) fn acknowledged(span: &Span, sent: bool) {
     if !sent {
-        span.record("error.type", "lost");
-        span.record("otel.status_code", "ERROR");
+        telemetry::failed(span, "lost");
     }
 }
 
@@ -165,8 +164,7 @@ pub(crate) fn failed(span: &Span, outage: &Outage) {
         Outage::Stopping => "stopping",
         Outage::Unusable(_) => "books unusable",
     };
-    span.record("error.type", why);
-    span.record("otel.status_code", "ERROR");
+    telemetry::failed(span, why);
 }
 
 fn became(span: &Span, outcome: &str, reason: Option<Reason>, movements: &[MovementKey]) {
@@ -219,24 +217,13 @@ fn key(record: &Record) -> Option<&EventKey> {
 
 /// The span of an announcement within the span of its message, and the announcement with it.
 pub(crate) fn announce(within: &Span, mut message: Outgoing) -> (Span, Outgoing) {
-    let exchange = message.exchange.name();
-    let span = tracing::info_span!(
-        parent: within.id(),
-        "publish",
-        otel.name = format!("publish {exchange}"),
-        otel.kind = "producer",
-        otel.status_code = Empty,
-        messaging.system = "rabbitmq",
-        "messaging.operation.type" = "send",
-        messaging.operation.name = "publish",
-        messaging.destination.name = format!("{exchange}:{}", message.routing_key),
-        messaging.rabbitmq.destination.routing_key = message.routing_key,
-        messaging.message.id = message.message_id,
-        messaging.message.body.size = message.body.len(),
-        server.address = Empty,
-        server.port = Empty,
-        "error.type" = Empty,
-    );
+    let publishing = Publishing {
+        exchange: message.exchange.name(),
+        routing_key: &message.routing_key,
+        message_id: &message.message_id,
+        size: message.body.len(),
+    };
+    let span = publishing.span(within);
     if let Some(traceparent) = telemetry::traceparent(&span) {
         message.headers = message.headers.with(header::TRACEPARENT, traceparent);
     }
@@ -246,7 +233,6 @@ pub(crate) fn announce(within: &Span, mut message: Outgoing) -> (Span, Outgoing)
 /// What came of it.
 pub(crate) fn announced(span: &Span, published: Result<(), NotConfirmed>) {
     if let Err(not_confirmed) = published {
-        span.record("error.type", not_confirmed.as_str());
-        span.record("otel.status_code", "ERROR");
+        telemetry::failed(span, not_confirmed.as_str());
     }
 }

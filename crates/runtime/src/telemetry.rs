@@ -6,6 +6,7 @@
 mod context;
 mod export;
 mod lines;
+mod messaging;
 mod roots;
 
 use core::fmt;
@@ -13,6 +14,7 @@ use core::time::Duration;
 use std::io::IsTerminal as _;
 
 pub use context::{adopt, follow, follow_span, follow_trace, is_sampled, trace_id, traceparent};
+pub use messaging::{Publishing, failed};
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
