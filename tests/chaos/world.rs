@@ -263,8 +263,9 @@ async fn release(world: &World, folder: &Path, books: &Books, wrong: &mut Vec<St
     let buried = (books.buried > 0).then_some("dead-lettered");
     for reason in reasons.into_iter().chain(buried) {
         for _ in 0..2 {
-            let arguments = ["release", "--refusal", reason, "--since", "1d", "--reason", "chaos is over"];
-            let output = world.countersign(folder, &arguments).await?;
+            let what = ["release", "--refusal", reason, "--since", "1d", "--reason", "chaos is over"];
+            // A busy machine may take longer for each wave than an operator would wait, who then runs it again.
+            let output = world.countersign(folder, &[&what[..], &["--wait", "600"]].concat()).await?;
             // 1 says that something stays parked, as money does that cannot be read; the books tell whether it should.
             if !matches!(output.status.code(), Some(0 | 1)) {
                 wrong.push(format!("release of {reason}: {}", String::from_utf8_lossy(&output.stderr)));
