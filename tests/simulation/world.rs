@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use ingress::Gate;
-use ledger::{ActionKind, Reason, Status};
-use ports::{Books, Bus, Exchange, Handle, Headers, Outgoing, Queue, Replay};
+use ledger::{ActionId, ActionKind, Reason, Status};
+use ports::{Books, Bus, Exchange, Handle, Headers, Linger, Outgoing, Queue, Replay};
 use testkit::memory::books::{MemoryBooks, Pages, Target};
 use testkit::memory::bus::MemoryBus;
 use testkit::memory::replay::MemoryReplay;
@@ -32,6 +32,9 @@ const AUDITORS: usize = 2;
 
 /// What has not ended by then does not.
 const DRAINED_WITHIN: Duration = Duration::from_hours(2);
+
+/// The pause between two looks at the queues.
+const LOOKS_APART: Duration = Duration::from_millis(1_009);
 
 pub(crate) struct World {
     pub(crate) simulation: Simulation,
@@ -340,9 +343,9 @@ impl World {
     /// Waits until every queue is empty.
     async fn drain(&self) {
         let since = self.handle.monotonic();
+        // What is late has arrived by then.
+        self.handle.sleep(Duration::from_secs(30)).await;
         loop {
-            // What is late has arrived by then.
-            self.handle.sleep(Duration::from_secs(30)).await;
             let left: usize = Queue::ALL.into_iter().map(|queue| self.servers.bus.depth(queue)).sum();
             if left == 0 {
                 return;
@@ -350,6 +353,9 @@ impl World {
             if self.handle.monotonic().saturating_sub(since) > DRAINED_WITHIN {
                 return self.witness.object(Damage::Stuck, format!("{left} messages are never settled"));
             }
+            // Control totals come every so many whole seconds and are there for milliseconds: whoever looks in step with
+            // them sees one each time.
+            self.handle.sleep(LOOKS_APART).await;
         }
     }
 
@@ -372,20 +378,50 @@ impl World {
         for target in targets {
             let action = books.ask(ActionKind::Release, target);
             for _ in 0..2 {
-                let message = BusMessage::Request(Request { action });
-                self.servers.bus.put(
-                    Queue::Ledger,
-                    Outgoing {
-                        exchange: Exchange::Events,
-                        routing_key: "request.release".to_owned(),
-                        message_id: format!("request:{action}"),
-                        kind: message.kind(),
-                        sent_at: self.handle.now(),
-                        headers: Headers::default(),
-                        body: message.encode(),
-                    },
-                );
+                self.servers.bus.put(Queue::Ledger, self.request(action));
             }
         }
     }
+
+    /// The message that asks for an action.
+    fn request(&self, action: ActionId) -> Outgoing {
+        let message = BusMessage::Request(Request { action });
+        Outgoing {
+            exchange: Exchange::Events,
+            routing_key: "request.release".to_owned(),
+            message_id: format!("request:{action}"),
+            kind: message.kind(),
+            sent_at: self.handle.now(),
+            headers: Headers::default(),
+            body: message.encode(),
+        }
+    }
+}
+
+#[test]
+fn traffic_that_keeps_time_with_the_looks_is_not_stuck() {
+    let simulation = Simulation::new(0);
+    let world = World::new(0, &simulation, Sabotage::Nothing);
+    let traffic = {
+        let world = Arc::clone(&world);
+        async move {
+            let mut consumer = world.servers.bus.subscribe(Queue::Ledger, 1).await.unwrap();
+            let linger = Linger { messages_max: 1, after_first: Duration::ZERO };
+            loop {
+                world.servers.bus.put(Queue::Ledger, world.request(ActionId(1)));
+                let delivery = consumer.receive(linger).await.unwrap().remove(0);
+                world.handle.sleep(Duration::from_millis(5)).await;
+                consumer.ack_through(delivery.tag).await.unwrap();
+                world.handle.sleep(Duration::from_millis(29_995)).await;
+            }
+        }
+    };
+    simulation.run(async {
+        // In the queue two milliseconds before every look that keeps a time of thirty seconds.
+        world.handle.sleep(Duration::from_millis(29_998)).await;
+        drop(world.handle.spawn("traffic", traffic));
+        world.handle.sleep(Duration::from_millis(2)).await;
+        world.drain().await;
+    });
+    assert_eq!(world.witness.violations(), []);
 }
