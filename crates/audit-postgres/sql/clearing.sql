@@ -31,15 +31,11 @@ standing AS (
     coalesce(sum(entry.amount_minor) FILTER (WHERE moved.settles IS NOT NULL), 0) AS settled,
     min(moved.id) FILTER (WHERE moved.settles IS NULL) AS first,
     min(moved.occurred_at) FILTER (WHERE moved.settles IS NULL) AS occurred_at
-  FROM book
-  JOIN moved
-    ON moved.provider = book.provider
-    AND moved.provider_account = book.provider_account
-    AND moved.livemode = book.livemode
-    AND (moved.settles IS NOT NULL OR moved.kind <> 'settlement')
-  JOIN countersign.account ON account.name = 'assets:' || book.provider || ':clearing'
-  JOIN countersign.entry ON entry.transaction_id = moved.id AND entry.account_id = account.id
-  GROUP BY moved.provider, moved.provider_account, moved.livemode, moved.reference, entry.currency
+  FROM moved
+  JOIN countersign.entry ON entry.transaction_id = moved.id
+  JOIN countersign.account ON account.id = entry.account_id AND account.name = 'assets:' || moved.provider || ':clearing'
+  WHERE moved.settles IS NOT NULL OR moved.kind <> 'settlement'
+  GROUP BY moved.reference, entry.currency, moved.provider, moved.provider_account, moved.livemode
 ),
 -- As `audit` judges: nothing that it would object to is left out. What is told of on the first day of an import may have been
 -- settled just before it.

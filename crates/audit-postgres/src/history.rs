@@ -15,8 +15,8 @@ use crate::run::snapshot;
 use crate::sealed::{facts, rewritten};
 use crate::{AuditStore, AuditStoreError, chain};
 
-/// About so many rows are one unit.
-const UNIT_ROWS: u64 = 200_000;
+/// About so many rows are one unit: they are sorted in memory.
+const UNIT_ROWS: u64 = 50_000;
 
 /// And at most so many checkpoints.
 const UNIT_CHECKPOINTS: usize = 500;

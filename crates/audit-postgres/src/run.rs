@@ -8,6 +8,7 @@ use audit::{
     check_completeness, check_continuity, check_coverage, check_guards, check_provider_balance,
     check_rejections, check_silence, check_transactions,
 };
+use futures_util::future::try_join;
 use handle::CrashPoint;
 use jiff::Timestamp;
 use tokio_postgres::types::Type;
@@ -121,19 +122,13 @@ impl AuditStore {
             return Err(AuditStoreError::Elsewhere);
         }
         let mut frame = frame(&transaction, order.kind).await?;
-        let examined = match self.examine(&transaction, &order).await {
+        let (scope, examined) = match self.examine(&transaction, &order).await {
             Ok(examined) => {
                 transaction.commit().await.map_err(of_driver("commit"))?;
-                self.examine_sealed(&order, examined).await
+                examined
             }
             Err(error) => {
                 transaction.rollback().await.map_err(of_driver("rollback"))?;
-                Err(error)
-            }
-        };
-        let (scope, examined) = match examined {
-            Ok(examined) => examined,
-            Err(error) => {
                 // What counts is the first error; that even the record failed is no news.
                 drop(record_failure(&client, &frame, &error).await);
                 return Err(error);
@@ -148,14 +143,31 @@ impl AuditStore {
         Ok(Audited { recorded, report, standing })
     }
 
-    /// Every check, one query and one pure function each. The compiler asks for both when a check is added.
+    /// What the snapshot shows, and meanwhile, if the run reads everything, what is sealed.
     async fn examine(
         &self,
         transaction: &Transaction<'_>,
         order: &Order,
     ) -> Result<(Scope, Examined), AuditStoreError> {
-        let limits = &self.limits;
         let scope = self.scope(transaction, order.kind).await?;
+        let checks = self.check(transaction, order, &scope);
+        let (mut examined, verified) = try_join(checks, self.verify_sealed(order, &scope)).await?;
+        let continuity = examined.results.iter_mut().find(|(check, _)| *check == Check::Continuity);
+        if let Some((_, result)) = continuity {
+            let first = core::mem::replace(result, CheckResult::Passed);
+            *result = CheckResult::all(core::iter::once(first).chain(verified));
+        }
+        Ok((scope, examined))
+    }
+
+    /// Every check, one query and one pure function each. The compiler asks for both when a check is added.
+    async fn check(
+        &self,
+        transaction: &Transaction<'_>,
+        order: &Order,
+        scope: &Scope,
+    ) -> Result<Examined, AuditStoreError> {
+        let limits = &self.limits;
         let (horizon, lo) = (scope.horizon(), scope.lo());
         let totals = with_sealed(scope.floor.as_ref(), totals(transaction, &horizon).await?);
         let (mut results, mut unsealed) = (Vec::with_capacity(Check::ALL.len()), Vec::new());
@@ -164,7 +176,7 @@ impl AuditStore {
                 Check::Balance => check_balance(&totals),
                 Check::Transactions => check_transactions(&suspects(transaction, &horizon).await?),
                 Check::Continuity => {
-                    let (rows, facts) = continuity(transaction, &scope, order.published).await?;
+                    let (rows, facts) = continuity(transaction, scope, order.published).await?;
                     unsealed = facts;
                     check_continuity(&rows, limits)
                 }
@@ -189,24 +201,14 @@ impl AuditStore {
             };
             results.push((check, result));
         }
-        Ok((scope, Examined { totals, results, unsealed }))
+        Ok(Examined { totals, results, unsealed })
     }
 
-    /// Verifies what is sealed, if the run reads everything.
-    async fn examine_sealed(
-        &self,
-        order: &Order,
-        (scope, mut examined): (Scope, Examined),
-    ) -> Result<(Scope, Examined), AuditStoreError> {
-        if let (None, Some(last)) = (&scope.floor, &scope.last) {
-            let verified = history::verify(self, last, &self.limits, order.progress).await?;
-            let continuity = examined.results.iter_mut().find(|(check, _)| *check == Check::Continuity);
-            if let Some((_, result)) = continuity {
-                let first = core::mem::replace(result, CheckResult::Passed);
-                *result = CheckResult::all(core::iter::once(first).chain(verified));
-            }
+    async fn verify_sealed(&self, order: &Order, scope: &Scope) -> Result<Vec<CheckResult>, AuditStoreError> {
+        match (&scope.floor, &scope.last) {
+            (None, Some(last)) => history::verify(self, last, &self.limits, order.progress).await,
+            (Some(_), _) | (None, None) => Ok(Vec::new()),
         }
-        Ok((scope, examined))
     }
 
     async fn scope(&self, transaction: &Transaction<'_>, kind: Kind) -> Result<Scope, AuditStoreError> {
