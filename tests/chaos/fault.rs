@@ -166,6 +166,11 @@ impl Fault {
         matches!(self, Self::Redis(_) | Self::Hop(_, Server::Redis, _) | Self::Cut(_, Server::Redis, ..))
     }
 
+    /// Whether a server is broken, for everybody; else it is a process or one of its hops.
+    pub(crate) const fn is_of_a_server(self) -> bool {
+        matches!(self, Self::Redis(_) | Self::RabbitMq(_) | Self::Postgres(_))
+    }
+
     /// Breaks it and mends it again; says at what it was aimed.
     pub(crate) async fn strike(self, world: &World) -> anyhow::Result<String> {
         match self {

@@ -1,5 +1,6 @@
 //! One run: everything starts, breaks, is mended, comes to rest, and is checked.
 
+use core::iter;
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use countersign_tests::Dice;
+use futures_util::future::join_all;
 use ports::{CrashPoint, Handle};
 use reqwest::Client;
 use runtime::TokioExecutor;
@@ -188,8 +190,8 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<Report> {
     })
 }
 
-/// Faults, one after the other in an order that the seed chooses: the smoke ones once, or all of them again and again for
-/// as long as is asked for.
+/// Faults in an order that the seed chooses: the smoke ones once, one after the other, or all of them again and again for as
+/// long as is asked for, and then sometimes two at once.
 async fn strike(world: &World, load: &Load, args: &Args, wrong: &mut Vec<String>) -> Vec<Struck> {
     let mut struck = Vec::new();
     let (mut left, minutes) = match args.minutes {
@@ -204,23 +206,29 @@ async fn strike(world: &World, load: &Load, args: &Args, wrong: &mut Vec<String>
             }
             left = Fault::all();
         }
-        let fault = left.swap_remove(world.dice.index(left.len()));
+        let first = left.swap_remove(world.dice.index(left.len()));
+        let second = args.minutes.and_then(|_| beside(&world.dice, first, &mut left));
+        let both: Vec<Fault> = iter::once(first).chain(second).collect();
+        let name = both.iter().map(Fault::to_string).collect::<Vec<_>>().join(" and ");
         let at_ms = load.now_ms();
-        let note = match fault.strike(world).await {
-            Ok(note) => note,
-            Err(error) => {
-                wrong.push(format!("{fault}: {error:#}"));
-                "failed".to_owned()
-            }
-        };
-        let spell = load.log.between(at_ms, load.now_ms());
-        availability(fault, &spell, wrong);
-        println!("{:>5} s  {fault}: {note}", at_ms / 1000);
-        struck.push(Struck { fault: fault.to_string(), at_ms, note, spell });
-        // What was broken must be whole before the next: a fault at a time is what the promise is about.
+        let notes = join_all(both.iter().map(|fault| fault.strike(world))).await;
+        let notes: Vec<String> = notes
+            .into_iter()
+            .map(|note| {
+                note.unwrap_or_else(|error| {
+                    wrong.push(format!("{name}: {error:#}"));
+                    "failed".to_owned()
+                })
+            })
+            .collect();
+        let (note, spell) = (notes.join(" and "), load.log.between(at_ms, load.now_ms()));
+        availability(&name, both.iter().all(|fault| fault.is_of_the_cache_alone()), &spell, wrong);
+        println!("{:>5} s  {name}: {note}", at_ms / 1000);
+        struck.push(Struck { fault: name.clone(), at_ms, note, spell });
+        // What was broken must be whole before the next.
         for instance in &world.fleet.instances {
             if let Err(error) = world.ready(instance).await {
-                wrong.push(format!("after {fault}: {error:#}"));
+                wrong.push(format!("after {name}: {error:#}"));
             }
         }
         world.pause(CALM).await;
@@ -243,11 +251,21 @@ async fn strike(world: &World, load: &Load, args: &Args, wrong: &mut Vec<String>
     struck
 }
 
+/// What befalls a process while a server is broken, or the other way round; half of the time, and of the faults that are left.
+fn beside(dice: &Dice, fault: Fault, left: &mut Vec<Fault>) -> Option<Fault> {
+    if dice.permille(500) {
+        return None;
+    }
+    let fits = |other: &Fault| other.is_of_a_server() != fault.is_of_a_server();
+    let fitting: Vec<usize> = (0..left.len()).filter(|index| left.get(*index).is_some_and(fits)).collect();
+    (!fitting.is_empty()).then(|| left.swap_remove(dice.pick(&fitting)))
+}
+
 /// The cache alone costs nobody an answer; nothing answers with a word that is not ours.
-fn availability(fault: Fault, spell: &Spell, wrong: &mut Vec<String>) {
+fn availability(fault: &str, of_the_cache_alone: bool, spell: &Spell, wrong: &mut Vec<String>) {
     let all: usize = spell.answers.values().sum();
     let failed = spell.of(&["unknown", "not-durable", "overloaded", "replay-state-unavailable"]);
-    if fault.is_of_the_cache_alone() && failed * 1000 > all {
+    if of_the_cache_alone && failed * 1000 > all {
         wrong.push(format!("{fault}: {failed} of {all} requests failed, with nothing but the cache broken"));
     }
     let foreign = spell.of(&["no-word-of-ours"]);
