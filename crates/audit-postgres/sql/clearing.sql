@@ -19,7 +19,8 @@ book AS (
     LIMIT 1
   ) AS next
 ),
--- What stands in clearing under each reference, by currency; `first`: what announced it.
+-- What stands in clearing under each reference, by currency; `first`: what announced it. Of all books, if one imports at
+-- all: with `book` joined here, the planner expects a few rows and reads every entry by its index.
 standing AS (
   SELECT
     moved.provider,
@@ -34,7 +35,7 @@ standing AS (
   FROM moved
   JOIN countersign.entry ON entry.transaction_id = moved.id
   JOIN countersign.account ON account.id = entry.account_id AND account.name = 'assets:' || moved.provider || ':clearing'
-  WHERE moved.settles IS NOT NULL OR moved.kind <> 'settlement'
+  WHERE EXISTS (SELECT FROM book) AND (moved.settles IS NOT NULL OR moved.kind <> 'settlement')
   GROUP BY moved.reference, entry.currency, moved.provider, moved.provider_account, moved.livemode
 ),
 -- As `audit` judges: nothing that it would object to is left out. What is told of on the first day of an import may have been

@@ -15,7 +15,7 @@ use crate::run::snapshot;
 use crate::sealed::{facts, rewritten};
 use crate::{AuditStore, AuditStoreError, chain};
 
-/// About so many rows are one unit: they are sorted in memory.
+/// About so many rows are one unit: the database sorts them in its default `work_mem`, or nearly.
 const UNIT_ROWS: u64 = 50_000;
 
 /// And at most so many checkpoints.
@@ -31,6 +31,12 @@ pub struct Progress {
     pub rows: u64,
     /// Of so many.
     pub rows_total: u64,
+}
+
+impl Progress {
+    fn percent(self) -> u64 {
+        self.rows.saturating_mul(100).checked_div(self.rows_total).unwrap_or(100)
+    }
 }
 
 /// Some consecutive checkpoints: above one height, up to another.
@@ -59,9 +65,11 @@ pub(crate) async fn verify(
         .map(|unit| async move { Ok((unit.rows, verify_unit(store, unit, beginning, limits).await?)) })
         .buffered(UNITS_AT_ONCE)
         .inspect_ok(|(done, _)| {
+            let before = Progress { rows, rows_total };
             rows = rows.saturating_add(*done);
-            if let Some(told) = progress {
-                told(Progress { rows, rows_total });
+            let now = Progress { rows, rows_total };
+            if let Some(told) = progress.filter(|_| now.percent() > before.percent()) {
+                told(now);
             }
         })
         .map_ok(|(_, result)| result)

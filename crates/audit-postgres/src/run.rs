@@ -47,7 +47,7 @@ pub struct Order {
     pub published: Option<Head>,
     /// Not while another auditor begins such a run: then it is left to that one.
     pub alone: bool,
-    /// Whom to tell how far a full run has come.
+    /// Whom to tell how far the verification of what is sealed has come.
     pub progress: Option<fn(Progress)>,
 }
 
@@ -122,15 +122,13 @@ impl AuditStore {
             return Err(AuditStoreError::Elsewhere);
         }
         let mut frame = frame(&transaction, order.kind).await?;
-        let (scope, examined) = match self.examine(&transaction, &order).await {
-            Ok(examined) => {
-                transaction.commit().await.map_err(of_driver("commit"))?;
-                examined
-            }
+        let (scope, examined) = match self.examine(transaction, &order).await {
+            Ok(examined) => examined,
             Err(error) => {
-                transaction.rollback().await.map_err(of_driver("rollback"))?;
-                // What counts is the first error; that even the record failed is no news.
-                drop(record_failure(&client, &frame, &error).await);
+                // What counts is the first error; that even the record failed is no news. This connection may be busy still.
+                if let Ok(client) = self.client().await {
+                    drop(record_failure(&client, &frame, &error).await);
+                }
                 return Err(error);
             }
         };
@@ -143,15 +141,20 @@ impl AuditStore {
         Ok(Audited { recorded, report, standing })
     }
 
-    /// What the snapshot shows, and meanwhile, if the run reads everything, what is sealed.
+    /// What the snapshot shows, and meanwhile, if the run reads everything, what is sealed. The snapshot ends with the checks:
+    /// verifying may take longer than a transaction may idle.
     async fn examine(
         &self,
-        transaction: &Transaction<'_>,
+        transaction: Transaction<'_>,
         order: &Order,
     ) -> Result<(Scope, Examined), AuditStoreError> {
-        let scope = self.scope(transaction, order.kind).await?;
-        let checks = self.check(transaction, order, &scope);
-        let (mut examined, verified) = try_join(checks, self.verify_sealed(order, &scope)).await?;
+        let scope = self.scope(&transaction, order.kind).await?;
+        let snapshot = async {
+            let examined = self.examine_snapshot(&transaction, order, &scope).await?;
+            transaction.commit().await.map_err(of_driver("commit"))?;
+            Ok(examined)
+        };
+        let (mut examined, verified) = try_join(snapshot, self.examine_sealed(order, &scope)).await?;
         let continuity = examined.results.iter_mut().find(|(check, _)| *check == Check::Continuity);
         if let Some((_, result)) = continuity {
             let first = core::mem::replace(result, CheckResult::Passed);
@@ -161,7 +164,7 @@ impl AuditStore {
     }
 
     /// Every check, one query and one pure function each. The compiler asks for both when a check is added.
-    async fn check(
+    async fn examine_snapshot(
         &self,
         transaction: &Transaction<'_>,
         order: &Order,
@@ -204,7 +207,11 @@ impl AuditStore {
         Ok(Examined { totals, results, unsealed })
     }
 
-    async fn verify_sealed(&self, order: &Order, scope: &Scope) -> Result<Vec<CheckResult>, AuditStoreError> {
+    async fn examine_sealed(
+        &self,
+        order: &Order,
+        scope: &Scope,
+    ) -> Result<Vec<CheckResult>, AuditStoreError> {
         match (&scope.floor, &scope.last) {
             (None, Some(last)) => history::verify(self, last, &self.limits, order.progress).await,
             (Some(_), _) | (None, None) => Ok(Vec::new()),
@@ -383,7 +390,7 @@ fn with_sealed(floor: Option<&Checkpoint>, read: Vec<TotalRow>) -> Vec<TotalRow>
 }
 
 /// What is known of history within the snapshot: the ranges above the floor and the chain, unless everything is verified
-/// afterwards; the head; the horizon; and what the next checkpoints would seal.
+/// anyway; the head; the horizon; and what the next checkpoints would seal.
 async fn continuity(
     transaction: &Transaction<'_>,
     scope: &Scope,
@@ -418,7 +425,7 @@ async fn continuity(
 pub(crate) async fn snapshot(client: &mut Client) -> Result<Transaction<'_>, AuditStoreError> {
     let begin = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
     let transaction = begin.start().await.map_err(of_driver("begin"))?;
-    // In large books the planner expects more of the tail than there is, and compiling takes ten times as long as reading.
+    // In large books the planner expects more of the tail than there is, and compiling takes five times as long as reading.
     transaction.batch_execute("SET LOCAL jit = off").await.map_err(of_driver("begin"))?;
     Ok(transaction)
 }
