@@ -161,14 +161,28 @@ impl Fault {
         all
     }
 
-    /// Whether it concerns the cache alone, which must cost nobody an answer.
-    pub(crate) const fn is_of_the_cache_alone(self) -> bool {
-        matches!(self, Self::Redis(_) | Self::Hop(_, Server::Redis, _) | Self::Cut(_, Server::Redis, ..))
+    /// Whether no answer may suffer: nothing between a provider and the broker is touched.
+    pub(crate) fn spares_answers(self) -> bool {
+        match self {
+            Self::Redis(_) | Self::Postgres(_) | Self::Clock(_) => true,
+            Self::Crash(point) => service_of(point) != Service::Ingress,
+            Self::Kill(service) | Self::Stop(service) => service != Service::Ingress,
+            Self::Cut(service, server, ..) | Self::Hop(service, server, _) => {
+                service != Service::Ingress || server == Server::Redis
+            }
+            Self::RabbitMq(_) | Self::AnswerLost | Self::RollingRestart => false,
+        }
     }
 
-    /// Whether a server is broken, for everybody; else it is a process or one of its hops.
+    /// Whether a server is broken, for everybody.
     pub(crate) const fn is_of_a_server(self) -> bool {
         matches!(self, Self::Redis(_) | Self::RabbitMq(_) | Self::Postgres(_))
+    }
+
+    /// Whether another fault would undo it, or be undone: whoever comes back binds a queue that is about to be deleted, and
+    /// whoever is asked to end must find the broker.
+    pub(crate) const fn stands_alone(self) -> bool {
+        matches!(self, Self::RabbitMq(OfRabbitMq::QueueDeleted) | Self::RollingRestart)
     }
 
     /// Breaks it and mends it again; says at what it was aimed.
@@ -220,9 +234,14 @@ impl Fault {
     }
 }
 
-async fn crash(world: &World, point: CrashPoint) -> anyhow::Result<String> {
+/// Whose instant it is.
+fn service_of(point: CrashPoint) -> Service {
     let service = Service::ALL.into_iter().find(|service| point.name().starts_with(service.name()));
-    let victim = world.one_of(service.unwrap_or(Service::Processor));
+    service.unwrap_or(Service::Processor)
+}
+
+async fn crash(world: &World, point: CrashPoint) -> anyhow::Result<String> {
+    let victim = world.one_of(service_of(point));
     let often = matches!(
         point,
         CrashPoint::IngressClaimed
@@ -318,12 +337,20 @@ async fn break_broker(how: OfRabbitMq, world: &World) -> anyhow::Result<String> 
         }
         OfRabbitMq::QueueDeleted => {
             // Deleting messages loses them, whoever does it. So it is emptied first; meanwhile what is published is unrouted.
-            let bindings = "bindings/%2f/e/countersign.events/q/countersign.ledger/%23";
-            ground.api(Method::DELETE, bindings, None).await?;
-            let empty = world
-                .within(BACK_WITHIN, async || world.depths().await.is_some_and(|depths| depths.0 == 0))
+            // A process that connects just then binds it again, and it is emptied once more.
+            let bindings = "bindings/%2f/e/countersign.events/q/countersign.ledger";
+            let bound = async || match ground.api(Method::GET, bindings, None).await {
+                Ok(bindings) => bindings.as_array().is_none_or(|bindings| !bindings.is_empty()),
+                Err(_) => true,
+            };
+            let emptied = world
+                .within(BACK_WITHIN, async || {
+                    // There may be none.
+                    drop(ground.api(Method::DELETE, &format!("{bindings}/%23"), None).await);
+                    world.depths().await.is_some_and(|depths| depths.0 == 0) && !bound().await
+                })
                 .await;
-            ensure!(empty, "the queue was never empty");
+            ensure!(emptied, "the queue was never empty");
             ground.api(Method::DELETE, "queues/%2f/countersign.ledger", None).await?;
             let back =
                 world.within(BACK_WITHIN, async || ground.depth("countersign.ledger").await.is_some()).await;

@@ -310,6 +310,11 @@ impl Fleet {
         self.instances.iter().filter(|instance| instance.service == service).cloned().collect()
     }
 
+    /// How often processes of a service have ended.
+    pub(crate) fn ends_of(&self, service: Service) -> usize {
+        self.of(service).iter().map(|instance| instance.ends().len()).sum()
+    }
+
     /// Whether some process has died at this point.
     pub(crate) fn died_at(&self, point: CrashPoint) -> bool {
         let order = format!("{}:", point.name());

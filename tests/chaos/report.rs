@@ -76,7 +76,7 @@ impl fmt::Display for Report {
             let (at_s, slowest) = (at_ms / 1000, spell.slowest_ms);
             writeln!(
                 f,
-                "  {at_s:>4} s  {fault:<34} {note:<44} slowest {slowest:>5} ms  {}",
+                "  {at_s:>4} s  {fault:<54} {note:<54} slowest {slowest:>5} ms  {}",
                 answers.join(", ")
             )?;
         }

@@ -1,6 +1,5 @@
 //! One run: everything starts, breaks, is mended, comes to rest, and is checked.
 
-use core::iter;
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -193,7 +192,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<Report> {
 /// Faults in an order that the seed chooses: the smoke ones once, one after the other, or all of them again and again for as
 /// long as is asked for, and then sometimes two at once.
 async fn strike(world: &World, load: &Load, args: &Args, wrong: &mut Vec<String>) -> Vec<Struck> {
-    let mut struck = Vec::new();
+    let (mut struck, mut broken) = (Vec::new(), Vec::new());
     let (mut left, minutes) = match args.minutes {
         None => (Fault::smoke(), SMOKE_MINUTES),
         Some(minutes) => (Vec::new(), minutes),
@@ -207,24 +206,28 @@ async fn strike(world: &World, load: &Load, args: &Args, wrong: &mut Vec<String>
             left = Fault::all();
         }
         let first = left.swap_remove(world.dice.index(left.len()));
-        let second = args.minutes.and_then(|_| beside(&world.dice, first, &mut left));
-        let both: Vec<Fault> = iter::once(first).chain(second).collect();
-        let name = both.iter().map(Fault::to_string).collect::<Vec<_>>().join(" and ");
-        let at_ms = load.now_ms();
-        let notes = join_all(both.iter().map(|fault| fault.strike(world))).await;
-        let notes: Vec<String> = notes
-            .into_iter()
-            .map(|note| {
-                note.unwrap_or_else(|error| {
-                    wrong.push(format!("{name}: {error:#}"));
-                    "failed".to_owned()
-                })
-            })
-            .collect();
-        let (note, spell) = (notes.join(" and "), load.log.between(at_ms, load.now_ms()));
-        availability(&name, both.iter().all(|fault| fault.is_of_the_cache_alone()), &spell, wrong);
+        let second = if args.minutes.is_some() { beside(&world.dice, first, &mut left) } else { None };
+        let faults: Vec<Fault> = [Some(first), second].into_iter().flatten().collect();
+        let name = joined(&faults);
+        let (at_ms, ingresses_ended) = (load.now_ms(), world.fleet.ends_of(Service::Ingress));
+        let mut notes = Vec::new();
+        for (fault, note) in faults.iter().zip(join_all(faults.iter().map(|fault| fault.strike(world))).await)
+        {
+            notes.push(note.unwrap_or_else(|error| {
+                wrong.push(format!("{fault}: {error:#}"));
+                "failed".to_owned()
+            }));
+        }
+        let (note, spell) = (joined(&notes), load.log.between(at_ms, load.now_ms()));
+        // A crash that was ordered long ago may come now.
+        let untouched = world.fleet.ends_of(Service::Ingress) == ingresses_ended;
+        if untouched && faults.iter().all(|fault| fault.spares_answers()) {
+            all_answered(&name, &spell, wrong);
+        }
+        only_our_words(&name, &spell, wrong);
         println!("{:>5} s  {name}: {note}", at_ms / 1000);
         struck.push(Struck { fault: name.clone(), at_ms, note, spell });
+        broken.extend(faults);
         // What was broken must be whole before the next.
         for instance in &world.fleet.instances {
             if let Err(error) = world.ready(instance).await {
@@ -239,13 +242,10 @@ async fn strike(world: &World, load: &Load, args: &Args, wrong: &mut Vec<String>
         }
     }
     for point in CrashPoint::ALL {
+        let ordered = broken.contains(&Fault::Crash(point));
         // Whether there is an alert to send is not ours to say.
-        let (ordered, died) = (format!("{}", Fault::Crash(point)), world.fleet.died_at(point));
-        if struck.iter().any(|struck: &Struck| struck.fault == ordered)
-            && !died
-            && point != CrashPoint::AuditorAlertSent
-        {
-            wrong.push(format!("{ordered}: nobody ever came there"));
+        if ordered && !world.fleet.died_at(point) && point != CrashPoint::AuditorAlertSent {
+            wrong.push(format!("{}: nobody ever came there", Fault::Crash(point)));
         }
     }
     struck
@@ -253,21 +253,29 @@ async fn strike(world: &World, load: &Load, args: &Args, wrong: &mut Vec<String>
 
 /// What befalls a process while a server is broken, or the other way round; half of the time, and of the faults that are left.
 fn beside(dice: &Dice, fault: Fault, left: &mut Vec<Fault>) -> Option<Fault> {
-    if dice.permille(500) {
+    if fault.stands_alone() || dice.permille(500) {
         return None;
     }
-    let fits = |other: &Fault| other.is_of_a_server() != fault.is_of_a_server();
+    let fits = |other: &Fault| !other.stands_alone() && other.is_of_a_server() != fault.is_of_a_server();
     let fitting: Vec<usize> = (0..left.len()).filter(|index| left.get(*index).is_some_and(fits)).collect();
     (!fitting.is_empty()).then(|| left.swap_remove(dice.pick(&fitting)))
 }
 
-/// The cache alone costs nobody an answer; nothing answers with a word that is not ours.
-fn availability(fault: &str, of_the_cache_alone: bool, spell: &Spell, wrong: &mut Vec<String>) {
+fn joined(parts: &[impl ToString]) -> String {
+    parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+}
+
+/// One request in a thousand may fail while nothing between the providers and the broker is touched.
+fn all_answered(fault: &str, spell: &Spell, wrong: &mut Vec<String>) {
     let all: usize = spell.answers.values().sum();
     let failed = spell.of(&["unknown", "not-durable", "overloaded", "replay-state-unavailable"]);
-    if of_the_cache_alone && failed * 1000 > all {
-        wrong.push(format!("{fault}: {failed} of {all} requests failed, with nothing but the cache broken"));
+    if failed * 1000 > all {
+        wrong
+            .push(format!("{fault}: {failed} of {all} requests failed, with the broker and ingresses whole"));
     }
+}
+
+fn only_our_words(fault: &str, spell: &Spell, wrong: &mut Vec<String>) {
     let foreign = spell.of(&["no-word-of-ours"]);
     if foreign > 0 {
         wrong.push(format!("{fault}: {foreign} answers without a word of ours"));

@@ -33,7 +33,8 @@ const AUDITORS: usize = 2;
 /// What has not ended by then does not.
 const DRAINED_WITHIN: Duration = Duration::from_hours(2);
 
-/// The pause between two looks at the queues.
+/// The pause between two looks at the queues. Control totals come every so many whole seconds and are there for milliseconds:
+/// whoever looks in step with them sees one each time.
 const LOOKS_APART: Duration = Duration::from_millis(1_009);
 
 pub(crate) struct World {
@@ -353,8 +354,6 @@ impl World {
             if self.handle.monotonic().saturating_sub(since) > DRAINED_WITHIN {
                 return self.witness.object(Damage::Stuck, format!("{left} messages are never settled"));
             }
-            // Control totals come every so many whole seconds and are there for milliseconds: whoever looks in step with
-            // them sees one each time.
             self.handle.sleep(LOOKS_APART).await;
         }
     }
