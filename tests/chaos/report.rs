@@ -11,10 +11,10 @@ use crate::checker::Verdict;
 use crate::reader::Seen;
 use crate::told::Spell;
 
-/// A fault, and how requests fared meanwhile.
+/// A fault, or two at once, and how requests fared meanwhile.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Struck {
-    pub(crate) fault: String,
+    pub(crate) faults: Vec<String>,
     pub(crate) at_ms: u64,
     /// What it was aimed at, and whether it was met.
     pub(crate) note: String,
@@ -28,7 +28,7 @@ pub(crate) struct Report {
     pub(crate) revision: String,
     pub(crate) seconds: u64,
     pub(crate) requests: usize,
-    pub(crate) faults: Vec<Struck>,
+    pub(crate) struck: Vec<Struck>,
     /// When all had come to rest.
     pub(crate) at_rest: Verdict,
     /// When an operator had released what was put aside, twice.
@@ -70,10 +70,10 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, revision, seconds, requests, at_rest, released, reader, .. } = self;
-        for Struck { fault, at_ms, note, spell } in &self.faults {
+        for Struck { faults, at_ms, note, spell } in &self.struck {
             let answers: Vec<String> =
                 spell.answers.iter().map(|(word, count)| format!("{word} {count}")).collect();
-            let (at_s, slowest) = (at_ms / 1000, spell.slowest_ms);
+            let (fault, at_s, slowest) = (faults.join(" and "), at_ms / 1000, spell.slowest_ms);
             writeln!(
                 f,
                 "  {at_s:>4} s  {fault:<54} {note:<54} slowest {slowest:>5} ms  {}",
@@ -86,7 +86,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "seed {seed}, revision {revision}: {} faults in {seconds} s, {requests} requests",
-            self.faults.len()
+            self.struck.iter().map(|struck| struck.faults.len()).sum::<usize>()
         )?;
         let Verdict { attempted, acknowledged, recovered, set_aside, .. } = at_rest;
         writeln!(

@@ -126,11 +126,11 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<Report> {
     let load = Load::new(handle.clone(), fronts, Dice::new(args.seed, 2))?;
     let telling = handle.spawn("load", Arc::clone(&load).run(args.rate));
 
-    let (mut wrong, mut drift, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut wrong, mut drift, mut struck) = (Vec::new(), Vec::new(), Vec::new());
     if args.soak {
         drift = soak(&world, &load, args.minutes.unwrap_or(1), &mut wrong).await;
     } else {
-        faults = strike(&world, &load, args, &mut wrong).await;
+        struck = strike(&world, &load, args, &mut wrong).await;
         if let Err(broken) = mend(&world).await {
             wrong.push(format!("not mended: {broken:#}"));
         }
@@ -175,7 +175,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<Report> {
         revision: args.revision.clone(),
         seconds: load.now_ms() / 1000,
         requests: told.iter().map(|one| one.attempts.len()).sum(),
-        faults,
+        struck,
         at_rest,
         released,
         reader: seen,
@@ -226,7 +226,8 @@ async fn strike(world: &World, load: &Load, args: &Args, wrong: &mut Vec<String>
         }
         only_our_words(&name, &spell, wrong);
         println!("{:>5} s  {name}: {note}", at_ms / 1000);
-        struck.push(Struck { fault: name.clone(), at_ms, note, spell });
+        let names = faults.iter().map(Fault::to_string).collect();
+        struck.push(Struck { faults: names, at_ms, note, spell });
         broken.extend(faults);
         // What was broken must be whole before the next.
         for instance in &world.fleet.instances {
