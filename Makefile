@@ -43,7 +43,7 @@ sim: ## simulated histories, in release: make sim SEED= RUNS=
 	@SIM_SEED=$(SEED) SIM_RUNS=$(or $(RUNS),$(if $(SEED),1,20000)) \
 		cargo test --release --locked -p countersign-tests --test simulation p1_ -- --nocapture
 
-chaos: ## everything broken on purpose, each fault once or for so long: make chaos SEED= MINUTES=
+chaos: ## everything broken on purpose, each fault once, or all of them for MINUTES: make chaos SEED= MINUTES=
 	@SEED=$(SEED) deploy/dev/chaos.sh $(if $(MINUTES),--minutes $(MINUTES))
 
 soak: ## load without faults, watched for drift: make soak MINUTES=

@@ -210,9 +210,9 @@ async fn strike(world: &World, load: &Load, args: &Args, wrong: &mut Vec<String>
         let faults: Vec<Fault> = [Some(first), second].into_iter().flatten().collect();
         let name = joined(&faults);
         let (at_ms, ingresses_ended) = (load.now_ms(), world.fleet.ends_of(Service::Ingress));
+        let struck_at = join_all(faults.iter().map(|fault| fault.strike(world))).await;
         let mut notes = Vec::new();
-        for (fault, note) in faults.iter().zip(join_all(faults.iter().map(|fault| fault.strike(world))).await)
-        {
+        for (fault, note) in faults.iter().zip(struck_at) {
             notes.push(note.unwrap_or_else(|error| {
                 wrong.push(format!("{fault}: {error:#}"));
                 "failed".to_owned()
@@ -271,8 +271,8 @@ fn all_answered(fault: &str, spell: &Spell, wrong: &mut Vec<String>) {
     let all: usize = spell.answers.values().sum();
     let failed = spell.of(&["unknown", "not-durable", "overloaded", "replay-state-unavailable"]);
     if failed * 1000 > all {
-        wrong
-            .push(format!("{fault}: {failed} of {all} requests failed, with the broker and ingresses whole"));
+        let whole = "with the broker and the ingresses whole";
+        wrong.push(format!("{fault}: {failed} of {all} requests failed, {whole}"));
     }
 }
 

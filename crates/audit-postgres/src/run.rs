@@ -207,6 +207,7 @@ impl AuditStore {
         Ok(Examined { totals, results, unsealed })
     }
 
+    /// What is sealed, verified, if the run reads everything.
     async fn examine_sealed(
         &self,
         order: &Order,
